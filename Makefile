@@ -1,0 +1,48 @@
+# make demo    run the main job (no key: on the embedded FakeOpenAI)
+# make test    run the tests on the built wheel
+# make check   lint and type checks
+# make record  record the cassettes (aimock from npm, or the real API when OPENAI_API_KEY is set)
+# make compat  run llmkit inside the libraries that take an OpenAI client
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES := $(shell find llmkit -type f -not -name '*.pyc') pyproject.toml README.md
+
+.PHONY: demo test check record compat clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=100
+
+check: $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+record: $(VENV)/.installed $(VENV)/.dev
+	tests/record $(BIN)
+
+compat: $(VENV)/.installed
+	tests/compat/run $(PYTHON)
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What is tested and demonstrated is the built wheel, not the checkout.
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	rm -rf build/wheel
+	$(PIP) wheel --no-deps -w build/wheel .
+	$(PIP) install build/wheel/*.whl
+	$(PIP) install --force-reinstall --no-deps build/wheel/*.whl
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed pyproject.toml
+	$(PIP) install "$$(ls build/wheel/*.whl)[dev]"
+	touch $@
