@@ -1,1 +1,1 @@
-
+"""Middleware, one concern a file; none imports another."""

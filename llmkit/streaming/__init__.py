@@ -1,1 +1,1 @@
-
+"""Observing answers that arrive bit by bit."""

@@ -1,0 +1,66 @@
+"""A drop-in `AsyncOpenAI` whose middleware logs, retries and meters every call."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
+    from llmkit.errors import InvalidMiddleware, InvalidTag, LLMKitError, MiddlewareError
+    from llmkit.log import StructlogSink
+    from llmkit.middleware.retry import Retry
+    from llmkit.middleware.usage_log import UsageLog
+    from llmkit.record import CallRecord, Sink
+    from llmkit.request import CallNext, Middleware, Request
+    from llmkit.runtime import Runtime
+    from llmkit.tagging import tags
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncAzureOpenAI",
+    "AsyncOpenAI",
+    "AzureOpenAI",
+    "CallNext",
+    "CallRecord",
+    "InvalidMiddleware",
+    "InvalidTag",
+    "LLMKitError",
+    "Middleware",
+    "MiddlewareError",
+    "OpenAI",
+    "Request",
+    "Retry",
+    "Runtime",
+    "Sink",
+    "StructlogSink",
+    "UsageLog",
+    "tags",
+    "wrap",
+]
+
+_HOME = {
+    "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
+    "llmkit.errors": ("InvalidMiddleware", "InvalidTag", "LLMKitError", "MiddlewareError"),
+    "llmkit.log": ("StructlogSink",),
+    "llmkit.middleware.retry": ("Retry",),
+    "llmkit.middleware.usage_log": ("UsageLog",),
+    "llmkit.record": ("CallRecord", "Sink"),
+    "llmkit.request": ("CallNext", "Middleware", "Request"),
+    "llmkit.runtime": ("Runtime",),
+    "llmkit.tagging": ("tags",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'llmkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,250 @@
+"""The drop-in clients: the SDK's own, with a middleware stack around `request`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, cast
+
+import httpx2
+import openai
+
+from llmkit import _sdk
+from llmkit.call import Call, attempt_starts
+from llmkit.middleware.retry import Retry
+from llmkit.middleware.usage_log import UsageLog
+from llmkit.request import Middleware, check_middleware
+from llmkit.sync import drive
+
+if TYPE_CHECKING:
+    from openai.auth import WorkloadIdentity, X509WorkloadIdentity
+
+ClientT = TypeVar("ClientT", bound="openai.OpenAI | openai.AsyncOpenAI")
+AnyT = TypeVar("AnyT")
+KeyT = TypeVar("KeyT")
+TokenT = TypeVar("TokenT")
+HttpT = TypeVar("HttpT")
+
+
+class ClientOptions(TypedDict, Generic[KeyT, HttpT], total=False):
+    """The constructor arguments of the SDK's OpenAI clients."""
+
+    api_key: str | KeyT | None
+    admin_api_key: str | None
+    workload_identity: WorkloadIdentity | X509WorkloadIdentity | None
+    organization: str | None
+    project: str | None
+    webhook_secret: str | None
+    provider: _sdk.Provider | None
+    base_url: str | httpx2.URL | None
+    data_residency: _sdk.DataResidency | None
+    websocket_base_url: str | httpx2.URL | None
+    timeout: float | openai.Timeout | openai.NotGiven | None
+    max_retries: int
+    default_headers: Mapping[str, str] | None
+    default_query: Mapping[str, object] | None
+    http_client: HttpT | None
+    _strict_response_validation: bool
+    _enforce_credentials: bool
+
+
+class AzureOptions(TypedDict, Generic[KeyT, TokenT, HttpT], total=False):
+    """The constructor arguments of the SDK's Azure clients."""
+
+    azure_endpoint: str | None
+    azure_deployment: str | None
+    api_version: str | None
+    api_key: str | KeyT | None
+    admin_api_key: str | None
+    workload_identity: WorkloadIdentity | X509WorkloadIdentity | None
+    azure_ad_token: str | None
+    azure_ad_token_provider: TokenT | None
+    organization: str | None
+    project: str | None
+    webhook_secret: str | None
+    base_url: str | None
+    websocket_base_url: str | httpx2.URL | None
+    timeout: float | openai.Timeout | openai.NotGiven | None
+    max_retries: int
+    default_headers: Mapping[str, str] | None
+    default_query: Mapping[str, object] | None
+    http_client: HttpT | None
+    _strict_response_validation: bool
+    _enforce_credentials: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stack:
+    """What llmkit adds to a client; shared by its copies."""
+
+    middleware: tuple[Middleware, ...]
+    max_retries_stated: bool
+
+    def ceiling(self, client: Any) -> int | None:
+        """The retries the user allowed, None while the SDK's default was left alone."""
+        stated = self.max_retries_stated or client.max_retries != _sdk.DEFAULT_MAX_RETRIES
+        return client.max_retries if stated else None
+
+
+def _stack(middleware: Iterable[Middleware] | None, *, max_retries_stated: bool) -> _Stack:
+    layers = (UsageLog(), Retry()) if middleware is None else check_middleware(middleware)
+    return _Stack(middleware=layers, max_retries_stated=max_retries_stated)
+
+
+def _plugged(cls: type[AnyT]) -> type[AnyT]:
+    """Put the stack into a subclass of an SDK client: `request` runs it, copies keep it."""
+    base = cast("Any", cls.__mro__[1])
+
+    @functools.wraps(base.__init__)
+    def __init__(self: Any, *, middleware: Iterable[Middleware] | None = None, **options: Any) -> None:
+        self._llmkit = _stack(middleware, max_retries_stated="max_retries" in options)
+        base.__init__(self, **options)
+
+    @functools.wraps(base.copy)
+    def copy(self: Any, *, middleware: Iterable[Middleware] | None = None, **options: Any) -> Any:
+        stack: _Stack = self._llmkit
+        if middleware is not None:
+            stack = replace(stack, middleware=check_middleware(middleware))
+        if not isinstance(options.get("max_retries", openai.NOT_GIVEN), openai.NotGiven):
+            stack = replace(stack, max_retries_stated=True)
+        copied = base.copy(self, **options)
+        copied._llmkit = stack
+        return copied
+
+    def _build_request(self: Any, options: Any, *, retries_taken: int = 0) -> Any:
+        return base._build_request(self, options, retries_taken=attempt_starts(options, retries_taken))
+
+    for function in (__init__, copy):
+        cast("Any", function).__signature__ = _with_middleware(inspect.signature(function))
+    members = {
+        "__init__": __init__,
+        "copy": copy,
+        "with_options": copy,  # the SDK binds its own `copy` under this name when its class is made
+        "request": _request(base),
+        "_build_request": _build_request,
+    }
+    for name, member in members.items():
+        setattr(cls, name, member)
+    return cls
+
+
+def _request(base: Any) -> Callable[..., Any]:
+    """`request` of a plugged client: the stack around the SDK's own."""
+
+    def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Awaitable[Any]:
+        send = functools.partial(base.request, self)
+        call = Call(self, send, cast_to, options, stream=stream, stream_cls=stream_cls)
+        stack: _Stack = self._llmkit
+        return call.run(stack.middleware, max_retries=stack.ceiling(self))
+
+    if inspect.iscoroutinefunction(base.request):
+
+        @functools.wraps(base.request)
+        async def request_async(
+            self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
+        ) -> Any:
+            return await start(self, cast_to, options, stream, stream_cls)
+
+        return request_async
+
+    @functools.wraps(base.request)
+    def request(self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
+        return drive(cast("Any", start(self, cast_to, options, stream, stream_cls)))
+
+    return request
+
+
+def _with_middleware(signature: inspect.Signature) -> inspect.Signature:
+    added = inspect.Parameter("middleware", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return signature.replace(parameters=[*signature.parameters.values(), added])
+
+
+@_plugged
+class AsyncOpenAI(openai.AsyncOpenAI):
+    """`openai.AsyncOpenAI` whose every call runs through `middleware`, first = outermost.
+
+    Without `middleware=` the stack is `UsageLog(), Retry()`; `middleware=[]` is the bare SDK. Everything derived
+    from the client keeps the stack: `with_options`, raw and streaming responses, streams, `parse`, pagination.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            middleware: Iterable[Middleware] | None = None,
+            **options: Unpack[ClientOptions[Callable[[], Awaitable[str]], httpx2.AsyncClient]],
+        ) -> None: ...
+
+
+@_plugged
+class OpenAI(openai.OpenAI):
+    """`openai.OpenAI` with the same middleware as `AsyncOpenAI`, run without an event loop."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            middleware: Iterable[Middleware] | None = None,
+            **options: Unpack[ClientOptions[Callable[[], str], httpx2.Client]],
+        ) -> None: ...
+
+
+@_plugged
+class AsyncAzureOpenAI(openai.AsyncAzureOpenAI):
+    """`openai.AsyncAzureOpenAI` whose every call runs through `middleware`."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            middleware: Iterable[Middleware] | None = None,
+            **options: Unpack[
+                AzureOptions[Callable[[], Awaitable[str]], Callable[[], str | Awaitable[str]], httpx2.AsyncClient]
+            ],
+        ) -> None: ...
+
+
+@_plugged
+class AzureOpenAI(openai.AzureOpenAI):
+    """`openai.AzureOpenAI` with the same middleware, run without an event loop."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            middleware: Iterable[Middleware] | None = None,
+            **options: Unpack[AzureOptions[Callable[[], str], Callable[[], str], httpx2.Client]],
+        ) -> None: ...
+
+
+def wrap(client: ClientT, *, middleware: Iterable[Middleware] | None = None) -> ClientT:
+    """A copy of a client you already have, with the stack; the original is untouched and the pool is shared.
+
+    Works for every client of the SDK and for your own subclasses. A client that has a stack gets `middleware`
+    in its place.
+    """
+    if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"wrap() takes a client of the openai SDK, not {client!r}")
+    if isinstance(getattr(client, "_llmkit", None), _Stack):
+        return cast("ClientT", cast("Any", client).copy(middleware=middleware))
+    stack = _stack(middleware, max_retries_stated=False)
+    plugged = cast("Any", client.copy())
+    plugged._llmkit = stack
+    plugged.__class__ = _plugged_subclass(cast("Any", type(client)))
+    return cast("ClientT", plugged)
+
+
+@functools.cache
+def _plugged_subclass(cls: type[Any]) -> type[Any]:
+    for own in (AsyncOpenAI, OpenAI, AsyncAzureOpenAI, AzureOpenAI):
+        if own.__mro__[1] is cls:
+            return own
+    # The client's class is the only base: with another one CPython refuses to change `__class__`.
+    subclass: type[Any] = type(cls.__name__, (cls,), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+    return _plugged(subclass)

@@ -1,0 +1,28 @@
+"""llmkit's own errors. The API's errors are the SDK's, never wrapped or renamed.
+
+openai.OpenAIError
+└── LLMKitError
+    ├── InvalidMiddleware    what was given as `middleware=` cannot be one (also a TypeError)
+    ├── MiddlewareError      a middleware broke its contract while a call ran (also a RuntimeError)
+    └── InvalidTag           a tag's value is not text, a number or a bool (also a TypeError)
+"""
+
+from __future__ import annotations
+
+import openai
+
+
+class LLMKitError(openai.OpenAIError):
+    """The root of everything llmkit itself raises; `except openai.OpenAIError` catches it, too."""
+
+
+class InvalidMiddleware(LLMKitError, TypeError):
+    """`middleware=` was given something that is not a list of async callables."""
+
+
+class MiddlewareError(LLMKitError, RuntimeError):
+    """A middleware returned nothing, was not awaitable, or suspended in a sync client."""
+
+
+class InvalidTag(LLMKitError, TypeError):
+    """A tag's value is not text, a number or a bool."""

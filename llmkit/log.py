@@ -1,0 +1,103 @@
+"""The sink that prints: one structlog event a call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+
+from llmkit.record import CallRecord
+
+LogFormat = Literal["console", "json"]
+
+_OPTIONAL = (
+    "model",
+    "response_model",
+    "cached_tokens",
+    "reasoning_tokens",
+    "time_to_first_token",
+    "request_id",
+    "status_code",
+    "error",
+    "error_code",
+    "prompt",
+    "answer",
+)
+
+
+class StructlogSink:
+    """Logs each call as one structlog event: `OpenAI tokens: prompt=X, completion=Y, total=Z` and its facts.
+
+    With your own `structlog.configure(...)` the event goes through it unchanged. Without, it goes to stderr:
+    readable in a terminal, JSON when piped; `format` or the environment's `LLMKIT_LOG_FORMAT` ("console" or "json")
+    decides otherwise. `logger` is a structlog logger to use instead of both. Calls that failed are warnings.
+    """
+
+    def __init__(self, *, logger: Any = None, format: LogFormat | None = None) -> None:
+        chosen = format or os.environ.get("LLMKIT_LOG_FORMAT")
+        if chosen not in (None, "console", "json"):
+            raise ValueError(f"log format {chosen!r} is unknown; use 'console' or 'json'")
+        self._logger = logger
+        self._format = chosen
+        self._own: tuple[TextIO, Any] | None = None
+
+    def __call__(self, record: CallRecord) -> None:
+        """Log the finished call."""
+        logger = self._logger or self._default_logger()
+        log = logger.info if record.error is None else logger.warning
+        log(message(record), **fields(record))
+
+    def _default_logger(self) -> Any:
+        if structlog.is_configured():
+            return structlog.get_logger("llmkit")
+        stream = sys.stderr
+        if self._own is None or self._own[0] is not stream:  # stderr may have been redirected since
+            self._own = stream, _own_logger(stream, self._format)
+        return self._own[1]
+
+
+def message(record: CallRecord) -> str:
+    """The event's text: the tokens if any are known, else the operation and how it ended."""
+    if record.input_tokens is not None:
+        prompt, completion, total = record.input_tokens, record.output_tokens, record.total_tokens
+        return f"OpenAI tokens: prompt={prompt}, completion={completion}, total={total}"
+    if record.error is not None:
+        return f"OpenAI call failed: {record.operation}"
+    return f"OpenAI call: {record.operation}"
+
+
+def fields(record: CallRecord) -> dict[str, Any]:
+    """The event's key-value pairs; what is unknown is left out, times are in seconds."""
+    event: dict[str, Any] = {"operation": record.operation, "attempts": record.attempts}
+    event["latency"] = round(record.duration or 0.0, 4)
+    if record.tags:
+        event["tags"] = dict(record.tags)
+    for name in _OPTIONAL:
+        value = getattr(record, name)
+        if value is not None:
+            event[name] = round(value, 4) if isinstance(value, float) else value
+    if record.finish_reasons:
+        event["finish_reason"] = ",".join(record.finish_reasons)
+    if record.stream:
+        event["stream"] = True
+    if record.estimated:
+        event["estimated"] = True
+    if not record.complete and record.error is None:
+        event["complete"] = False
+    return event
+
+
+def _own_logger(stream: TextIO, chosen: str | None) -> Any:
+    is_terminal = stream.isatty()
+    as_json = chosen == "json" or (chosen is None and not is_terminal)
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=is_terminal),
+    ]
+    return structlog.wrap_logger(
+        structlog.PrintLogger(stream), processors=processors, wrapper_class=structlog.BoundLogger
+    )

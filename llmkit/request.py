@@ -1,0 +1,165 @@
+"""What a middleware sees of a call, and how a list of them becomes one function."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import openai
+
+from llmkit.errors import InvalidMiddleware, MiddlewareError
+from llmkit.record import CallRecord
+from llmkit.runtime import Runtime
+from llmkit.tagging import Tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One logical call. Frozen: hand a changed copy to `call_next` with `request.replace(...)`."""
+
+    operation: str
+    """The endpoint with dots: "chat.completions", "responses", "embeddings"; ".get" or ".delete" is added
+    for the other HTTP methods ("models.get"), and ids are left out."""
+    body: Mapping[str, Any] = field(repr=False)
+    """The JSON body as it will be sent, `extra_body` merged in; empty when there is none. Read-only."""
+    stream: bool
+    """Whether the caller asked for a stream."""
+    tags: Mapping[str, Tag]
+    """Who and what for, from `llmkit.tags`."""
+    max_retries: int | None
+    """The caller's ceiling (constructor, `with_options`, per call), or None when they set none."""
+    retries_taken: int = 0
+    """Attempts that came before this one."""
+    base_url: str
+    runtime: Runtime = field(repr=False)
+    record: CallRecord = field(repr=False)
+    rewind: Callable[[], bool] = field(repr=False)
+    """Make the request sendable again: uploaded files go back to their start. False when they cannot."""
+
+    @property
+    def model(self) -> str | None:
+        """The model asked for, if the operation has one."""
+        return self.body.get("model")
+
+    def replace(
+        self,
+        *,
+        model: str | None = None,
+        body: Mapping[str, Any] | None = None,
+        max_retries: int | None = None,
+        retries_taken: int | None = None,
+    ) -> Request:
+        """A copy with these changes; the caller's own messages and body are never touched."""
+        new_body = self.body if body is None else body
+        return dataclasses.replace(
+            self,
+            body=new_body if model is None else {**new_body, "model": model},
+            max_retries=self.max_retries if max_retries is None else max_retries,
+            retries_taken=self.retries_taken if retries_taken is None else retries_taken,
+        )
+
+
+CallNext = Callable[[Request], Coroutine[Any, Any, Any]]
+"""Runs the rest of the stack and returns what the SDK method will return."""
+
+
+class Middleware(Protocol):
+    """An async callable around every call: `async def mw(request, call_next): return await call_next(request)`.
+
+    It may change the request, call `call_next` again, or answer by itself; it returns what the SDK method
+    shall return. One instance serves concurrent calls: keep the state of a call in locals or on
+    `request.record`, and wait with `request.runtime.sleep`, which works in sync clients, too.
+    """
+
+    def __call__(self, request: Request, call_next: CallNext, /) -> Awaitable[Any]:
+        """Handle one call."""
+        ...
+
+
+def name_of(layer: object) -> str:
+    """How error messages call a middleware."""
+    return getattr(layer, "__qualname__", None) or type(layer).__qualname__
+
+
+def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]:
+    """The middleware as a tuple; `InvalidMiddleware` names the first thing that cannot be one."""
+    given = cast("object", middleware)
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        hint = f"[{name_of(given)}]" if callable(given) else "a list of async callables"  # pyright: ignore[reportUnknownArgumentType]
+        raise InvalidMiddleware(f"middleware={given!r} is not a list; pass middleware={hint}")
+    layers = tuple(middleware)
+    for layer in layers:
+        _check_layer(layer)
+    return layers
+
+
+def _check_layer(layer: Middleware) -> None:
+    if isinstance(layer, type):
+        raise InvalidMiddleware(
+            f"middleware got the class {layer.__qualname__}; pass an instance: {layer.__qualname__}()"
+        )
+    if not callable(layer):
+        raise InvalidMiddleware(f"middleware got {layer!r} ({type(layer).__qualname__}), which cannot be called")
+    try:
+        inspect.signature(layer).bind(None, None)
+    except TypeError as error:
+        raise InvalidMiddleware(f"middleware {name_of(layer)} must take (request, call_next): {error}") from None
+    except ValueError:  # a builtin without a signature: the first call will tell
+        pass
+
+
+def compose(middleware: Iterable[Middleware], send: CallNext) -> CallNext:
+    """One function out of the stack: the first middleware is the outermost, `send` the innermost."""
+    for layer in reversed(tuple(middleware)):
+        send = Step(layer, send)
+    return send
+
+
+class Step:
+    """One layer of one call: runs the middleware and holds it to its contract."""
+
+    __slots__ = ("_below", "_call_next", "_error", "_result", "layer")
+
+    def __init__(self, layer: Middleware, call_next: CallNext) -> None:
+        self.layer = layer
+        self._call_next = call_next
+        self._below: Coroutine[Any, Any, Any] | None = None
+        self._result: Any = ...
+        self._error: BaseException | None = None
+
+    async def __call__(self, request: Request) -> Any:
+        """Run the layer; `MiddlewareError` when it breaks its contract."""
+        awaitable = self.layer(request, self._next)
+        if not isinstance(awaitable, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise self._broken(f"returned {type(awaitable).__name__}, not an awaitable; define it with `async def`")
+        try:
+            result = await awaitable
+        except Exception as error:
+            if error is not self._error and not isinstance(error, openai.OpenAIError):
+                error.add_note(f"Raised by the middleware {name_of(self.layer)} of this client.")
+            raise
+        if result is None and self._result is not None:
+            raise self._broken("returned nothing; end it with `return await call_next(request)`")
+        if result is self._below:
+            raise self._broken("returned a coroutine; write `return await call_next(request)`")
+        return result
+
+    def _next(self, request: Request) -> Coroutine[Any, Any, Any]:
+        self._below = self._run(request)
+        return self._below
+
+    async def _run(self, request: Request) -> Any:
+        try:
+            self._result = await self._call_next(request)
+        except BaseException as error:
+            self._error = error
+            raise
+        return self._result
+
+    def _broken(self, how: str) -> MiddlewareError:
+        if self._below is not None and inspect.getcoroutinestate(self._below) == inspect.CORO_CREATED:
+            self._below.close()  # never awaited: closing it spares the user a second, vaguer warning
+        return MiddlewareError(f"middleware {name_of(self.layer)} {how}")

@@ -1,0 +1,205 @@
+"""The two places where an open answer is observed: its bytes, and the SDK's own stream class over them.
+
+Neither replaces the response or the stream object: `stream.response.aclose()`, `isinstance` checks and
+`async with` keep working, and whatever closes the response is seen at that moment.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from typing import Any, cast
+
+import openai
+
+from llmkit.streaming.watch import ByteReader, Watch
+
+_WATCH = "llmkit.watch"
+
+
+class _Tap:
+    """What the sync and the async byte stream share."""
+
+    def __init__(self, response: Any, watch: Watch) -> None:
+        headers = response.headers
+        encoding = headers.get("content-encoding", "identity")
+        self.watch = watch
+        self._response = response
+        self._source = response.stream
+        self._reader = ByteReader(watch, content_type=headers.get("content-type", ""), encoded=encoding != "identity")
+
+    def _at_end(self) -> bytes:
+        rest = self._reader.flush()
+        content = self._reader.content
+        if content:
+            decoded = type(self._response)(200, headers=self._response.headers, content=content)
+            self.watch.saw_json(decoded.content)
+        if not self.watch.reading:
+            self.watch.end(whole=True)
+        return rest
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, GeneratorExit) and not self.watch.reading:
+            self.watch.end(whole=False, error=error)
+
+
+class _SyncTap(_Tap):
+    @functools.cached_property
+    def _pieces(self) -> Iterator[bytes]:
+        return iter(self._source)
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._pieces:
+                if shown := self._reader.feed(chunk):
+                    yield shown
+            if rest := self._at_end():
+                yield rest
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        try:
+            self._source.close()
+        finally:
+            self.watch.closed()
+
+
+class _AsyncTap(_Tap):
+    @functools.cached_property
+    def _pieces(self) -> AsyncIterator[bytes]:
+        return aiter(self._source)  # one for all readers: the SDK drains what it has half read
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._pieces:
+                if shown := self._reader.feed(chunk):
+                    yield shown
+            if rest := self._at_end():
+                yield rest
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    async def aclose(self) -> None:
+        try:
+            await self._source.aclose()
+        finally:
+            self.watch.closed()
+
+
+def tap(response: Any, watch: Watch) -> None:
+    """Have `watch` told of the bytes and of the end of an open httpx2 (or legacy httpx) response."""
+    response.stream = _tap_class(cast("Any", type(response.stream)), hasattr(response.stream, "aclose"))(
+        response, watch
+    )
+    response.extensions[_WATCH] = watch
+
+
+def watch_loaded(response: Any, watch: Watch) -> None:
+    """Tell `watch` all about a response that is already in memory and closed: there is nothing to wait for."""
+    try:
+        content = response.content
+    except RuntimeError:  # closed before it was read, by a hook of the user's
+        content = b""
+    reader = ByteReader(watch, content_type=response.headers.get("content-type", ""), encoded=False)
+    reader.feed(content)
+    reader.flush()
+    if reader.content:
+        watch.saw_json(reader.content)
+    watch.end(whole=True)
+    response.extensions[_WATCH] = watch
+
+
+@functools.cache
+def _tap_class(stream_class: type, is_async: bool) -> type[_Tap]:
+    # httpx checks for its own base class before it reads or closes; legacy httpx has another one.
+    wanted = "AsyncByteStream" if is_async else "SyncByteStream"
+    base = next(cls for cls in stream_class.__mro__ if cls.__name__ == wanted)
+    return cast("type[_Tap]", type("Tap", (_AsyncTap if is_async else _SyncTap, base), {}))
+
+
+@functools.cache
+def observed(stream_cls: Any) -> Any:
+    """A subclass of the SDK's stream class (`AsyncStream[ChatCompletionChunk]`, say) that reports its events."""
+    origin = getattr(stream_cls, "__origin__", stream_cls)
+    stream = _async_stream if issubclass(origin, openai.AsyncStream) else _sync_stream
+
+    def fill(namespace: dict[str, Any]) -> None:
+        namespace["__stream__"] = stream(lambda: cls)
+        namespace["__module__"] = origin.__module__
+
+    cls = types.new_class(origin.__name__, (stream_cls,), exec_body=fill)
+    return cls
+
+
+def _sync_stream(cls: Any) -> Any:
+    def __stream__(self: Any) -> Iterator[Any]:
+        watch = _watch_of(self)
+        with closing(_stream_of(cls(), self)) as events:
+            if watch is None:
+                yield from events
+                return
+            try:
+                watch.reading = True
+                for event in events:
+                    if watch.saw(event):
+                        watch.reading = False
+                        yield event
+                        watch.reading = True
+            except BaseException as error:
+                _end(watch, error, self.response)
+                raise
+            _end(watch, None, self.response)
+
+    return __stream__
+
+
+def _async_stream(cls: Any) -> Any:
+    async def __stream__(self: Any) -> AsyncIterator[Any]:
+        watch = _watch_of(self)
+        async with aclosing(_stream_of(cls(), self)) as events:
+            if watch is None:
+                async for event in events:
+                    yield event
+                return
+            try:
+                watch.reading = True
+                async for event in events:
+                    if watch.saw(event):
+                        watch.reading = False
+                        yield event
+                        watch.reading = True
+            except BaseException as error:
+                _end(watch, error, self.response)
+                raise
+            _end(watch, None, self.response)
+
+    return __stream__
+
+
+def _stream_of(cls: Any, stream: Any) -> Any:
+    return cast("Any", super(cls, stream)).__stream__()
+
+
+def _watch_of(stream: Any) -> Watch | None:
+    watch: Watch | None = stream.response.extensions.get(_WATCH)
+    if watch is not None:
+        watch.typed = True
+    return watch
+
+
+def _end(watch: Watch, error: BaseException | None, response: Any) -> None:
+    watch.reading = False
+    if isinstance(error, json.JSONDecodeError):
+        request_id = response.headers.get("x-request-id")
+        error.add_note(
+            f"The server sent a stream event that is not JSON (POST {response.request.url.path}, request id "
+            f"{request_id!r}). A proxy or a server that is not OpenAI-compatible is the usual cause."
+        )
+    cut_by_reader = error is None or isinstance(error, GeneratorExit)
+    watch.end(whole=error is None, error=None if cut_by_reader else error)
