@@ -1,0 +1,208 @@
+"""FakeOpenAI: the OpenAI API in the test's own process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2
+
+from llmkit.testing import _fake_outcomes as outcomes
+from llmkit.testing._fake_http import FakeTransport, Network
+from llmkit.testing._fake_prompt import prompt_text, with_default
+from llmkit.testing._fake_records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
+from llmkit.testing._fake_routes import Operation, resolve
+from llmkit.testing._fake_server import serve
+from llmkit.tokens.estimate import estimate_tokens
+
+if TYPE_CHECKING:
+    from llmkit.client import AsyncOpenAI, OpenAI
+
+
+class FakeOpenAI:
+    """The OpenAI API in memory: give `http_client()` or `async_http_client()` to a client, or take `client()`.
+
+    Each call of `reply`, `error`, `fail`, `drop` and `respond` queues one answer, first in first out.
+    Replies and drops wait for the next valid request that generates text (chat, responses, completions);
+    the others answer whatever request comes next.
+
+    With nothing queued the answer is `You said: ` and the last user text; for a JSON schema, a minimal valid
+    instance of it. Embeddings are unit vectors of hashed character trigrams. Tokens are `estimate_tokens` of
+    the prompt's text (tools and schema included) and of the generated text. Ids count up from 1.
+
+    Args:
+        stream_chars: Characters in each streamed fragment.
+        cut: Bytes in each network chunk, one size or several in turn; None sends each event as one chunk.
+        delay: Seconds before each network chunk; `virtual_time` makes them pass at once.
+        model: The model that answers name; None repeats the request's.
+        max_prompt_tokens: Reject longer prompts with `context_length_exceeded`.
+        base_url: What `base_url` says; requests to any host are answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream_chars: int = 4,
+        cut: int | Sequence[int] | None = None,
+        delay: float = 0.0,
+        model: str | None = None,
+        max_prompt_tokens: int | None = None,
+        base_url: str = "https://fake.openai.test/v1",
+    ) -> None:
+        if stream_chars < 1:
+            raise ValueError(f"stream_chars must be at least 1, not {stream_chars}")
+        self.base_url = base_url
+        self.requests: list[FakeRequest] = []
+        self._stream_chars = stream_chars
+        self._model = model
+        self._max_prompt_tokens = max_prompt_tokens
+        self._network = Network(cut=cut, delay=delay)
+        self._queue: deque[Reply | Outcome] = deque()
+        self._lock = Lock()
+
+    def reply(
+        self,
+        text: str | None = None,
+        *,
+        tool_calls: Iterable[tuple[str, Mapping[str, object] | str]] = (),
+        refusal: str | None = None,
+        finish_reason: str | None = None,
+        usage: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Queue a reply; `tool_calls` are names with arguments, given as a mapping or as raw JSON text.
+
+        `usage` is laid over the estimated usage, in the operation's own shape:
+        `{"prompt_tokens_details": {"cached_tokens": 64}}`.
+        """
+        return self._plan(
+            Reply(
+                text=text,
+                tool_calls=outcomes.tool_calls(tool_calls),
+                refusal=refusal,
+                finish_reason=finish_reason,
+                usage=usage or {},
+            )
+        )
+
+    def drop(
+        self,
+        text: str | None = None,
+        *,
+        after: int,
+        tool_calls: Iterable[tuple[str, Mapping[str, object] | str]] = (),
+        error: Exception | None = None,
+    ) -> Self:
+        """Queue a reply whose connection breaks `after` that many server-sent events.
+
+        A body that is not streamed breaks off halfway. `error` is what the transport raises then, an
+        `httpx2.ReadError` unless given.
+        """
+        if after < 0:
+            raise ValueError(f"after must be at least 0, not {after}")
+        return self._plan(
+            Reply(
+                text=text,
+                tool_calls=outcomes.tool_calls(tool_calls),
+                drop_after=after,
+                drop_error=error or httpx2.ReadError("the fake connection was dropped"),
+            )
+        )
+
+    def error(
+        self,
+        status: int,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Queue an error in OpenAI's shape; what is not given is what the API says for `status` and `code`."""
+        return self._plan(
+            outcomes.error(status, code=code, message=message, type=type, param=param, headers=headers or {})
+        )
+
+    def fail(self, error: Exception) -> Self:
+        """Queue an exception of the transport, such as `httpx2.ConnectError("refused")`."""
+        return self._plan(outcomes.failure(error))
+
+    def respond(self, response: httpx2.Response | Callable[[FakeRequest], httpx2.Response]) -> Self:
+        """Queue a response of your own, or a function that makes it from the request.
+
+        A body given as an iterator arrives in the iterator's chunks.
+        """
+        return self._plan(outcomes.response(response))
+
+    def http_client(self) -> httpx2.Client:
+        """The `http_client` for an `openai.OpenAI`."""
+        return httpx2.Client(transport=self._transport())
+
+    def async_http_client(self) -> httpx2.AsyncClient:
+        """The `http_client` for an `openai.AsyncOpenAI`."""
+        return httpx2.AsyncClient(transport=self._transport())
+
+    def client(self, **options: Any) -> OpenAI:
+        """An `llmkit.OpenAI` on this fake; `options` are its arguments."""
+        from llmkit.client import OpenAI
+
+        base: dict[str, Any] = {"api_key": "sk-fake", "base_url": self.base_url, "http_client": self.http_client()}
+        return OpenAI(**base | options)
+
+    def async_client(self, **options: Any) -> AsyncOpenAI:
+        """An `llmkit.AsyncOpenAI` on this fake; `options` are its arguments."""
+        from llmkit.client import AsyncOpenAI
+
+        base: dict[str, Any] = {
+            "api_key": "sk-fake",
+            "base_url": self.base_url,
+            "http_client": self.async_http_client(),
+        }
+        return AsyncOpenAI(**base | options)
+
+    def serve(self) -> AbstractContextManager[str]:
+        """Serve over HTTP on a free port of 127.0.0.1 inside a `with` block, which gets the base URL."""
+        return serve(self._handle, self._network)
+
+    @property
+    def open_streams(self) -> int:
+        """How many answers a client has received and not closed: 0 unless something leaks."""
+        return len(self._network.open)
+
+    def _transport(self) -> FakeTransport:
+        return FakeTransport(self._handle, self._network)
+
+    def _plan(self, planned: Reply | Outcome) -> Self:
+        with self._lock:
+            self._queue.append(planned)
+        return self
+
+    def _handle(self, request: FakeRequest) -> Answer:
+        found, body = resolve(request, max_prompt_tokens=self._max_prompt_tokens)
+        generates = isinstance(found, Operation) and found.events is not None
+        number, planned = self._take(request, takes_reply=generates)
+        if not isinstance(planned, Reply):
+            return planned(request, number)
+        if isinstance(found, ApiError):
+            return found.answer(number)
+        return outcomes.answer(found, self._turn(number, body, with_default(planned, body)))
+
+    def _take(self, request: FakeRequest, *, takes_reply: bool) -> tuple[int, Reply | Outcome]:
+        """Number the request and take its planned answer; a reply it cannot have stays in the queue."""
+        with self._lock:
+            self.requests.append(request)
+            waits = not self._queue or (isinstance(self._queue[0], Reply) and not takes_reply)
+            return len(self.requests), Reply() if waits else self._queue.popleft()
+
+    def _turn(self, number: int, body: JSONObject, reply: Reply) -> Turn:
+        return Turn(
+            number=number,
+            body=body,
+            model=self._model or body.get("model", ""),
+            reply=reply,
+            prompt_tokens=estimate_tokens(prompt_text(body)),
+            stream_chars=self._stream_chars,
+        )
