@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from surfaces import CHAT, RESPONSES
+
+import llmkit
+from llmkit import CallRecord, UsageLog
+from llmkit.testing import FakeOpenAI, virtual_time
+
+
+def logged(fake: FakeOpenAI, **options: Any) -> tuple[llmkit.AsyncOpenAI, list[CallRecord]]:
+    records: list[CallRecord] = []
+    return fake.async_client(middleware=[UsageLog(sinks=[records.append], **options)]), records
+
+
+async def test_a_call_is_recorded_with_what_the_server_billed() -> None:
+    fake = FakeOpenAI(model="gpt-4o-2024-08-06").reply(
+        "blue",
+        usage={
+            "prompt_tokens": 100,
+            "completion_tokens": 20,
+            "total_tokens": 120,
+            "prompt_tokens_details": {"cached_tokens": 64},
+            "completion_tokens_details": {"reasoning_tokens": 8},
+        },
+    )
+    client, records = logged(fake)
+    with llmkit.tags(user="alice"):
+        await client.chat.completions.create(model="gpt-4o", messages=CHAT["messages"])
+    (record,) = records
+    assert (record.model, record.response_model) == ("gpt-4o", "gpt-4o-2024-08-06")
+    assert (record.input_tokens, record.output_tokens, record.total_tokens) == (100, 20, 120)
+    assert (record.cached_tokens, record.reasoning_tokens) == (64, 8)
+    assert record.finish_reasons == ("stop",)
+    assert record.tags == {"user": "alice"}
+    assert record.attempts == 1
+    assert record.operation == "chat.completions"
+    assert record.complete
+    assert not record.estimated
+
+
+async def test_a_responses_call_is_recorded_under_the_same_names() -> None:
+    client, records = logged(FakeOpenAI().reply("cut", finish_reason="length"))
+    await client.responses.create(**RESPONSES)
+    (record,) = records
+    assert record.operation == "responses"
+    assert record.finish_reasons == ("max_output_tokens",)
+    assert record.total_tokens == (record.input_tokens or 0) + (record.output_tokens or 0) > 0
+
+
+async def test_latency_and_time_to_first_token_are_measured_on_the_calls_clock() -> None:
+    client, records = logged(FakeOpenAI(delay=1.0, stream_chars=100).reply("one piece"))
+    with virtual_time():
+        async for _ in await client.chat.completions.create(**CHAT, stream=True):
+            pass
+    (record,) = records
+    assert record.time_to_first_token is not None
+    assert 1.0 <= record.time_to_first_token < (record.duration or 0.0)
+
+
+async def test_a_chat_stream_is_asked_for_usage_and_the_caller_sees_no_difference() -> None:
+    fake, plain = FakeOpenAI(), FakeOpenAI()
+    client, records = logged(fake)
+    raw = openai.AsyncOpenAI(api_key="sk-fake", base_url=plain.base_url, http_client=plain.async_http_client())
+    through = [c async for c in await client.chat.completions.create(**CHAT, stream=True)]
+    direct = [c async for c in await raw.chat.completions.create(**CHAT, stream=True)]
+    assert fake.requests[0].body["stream_options"] == {"include_usage": True}
+    assert [c.to_dict() for c in through] == [c.to_dict() for c in direct]
+    assert [c.model_fields_set for c in through] == [c.model_fields_set for c in direct]
+    assert records[0].total_tokens
+
+
+async def test_a_caller_who_asks_for_usage_gets_the_chunk() -> None:
+    client, records = logged(FakeOpenAI())
+    options: Any = {"include_usage": True}
+    chunks = [c async for c in await client.chat.completions.create(**CHAT, stream=True, stream_options=options)]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == records[0].total_tokens
+
+
+async def test_a_caller_who_declines_usage_is_obeyed_and_the_figures_are_estimates() -> None:
+    fake = FakeOpenAI()
+    client, records = logged(fake)
+    options: Any = {"include_usage": False}
+    async for _ in await client.chat.completions.create(**CHAT, stream=True, stream_options=options):
+        pass
+    assert fake.requests[0].body["stream_options"] == {"include_usage": False}
+    assert records[0].complete
+    assert records[0].estimated
+    assert records[0].total_tokens
+
+
+async def test_other_stream_options_are_kept() -> None:
+    fake = FakeOpenAI()
+    client, _ = logged(fake)
+    options: Any = {"include_obfuscation": False}
+    async for _ in await client.chat.completions.create(**CHAT, stream=True, stream_options=options):
+        pass
+    assert fake.requests[0].body["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+async def test_asking_for_usage_can_be_switched_off() -> None:
+    fake = FakeOpenAI()
+    client, _ = logged(fake, include_usage=False)
+    async for _ in await client.chat.completions.create(**CHAT, stream=True):
+        pass
+    assert "stream_options" not in fake.requests[0].body
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_on(status: int) -> None:
+    fake = FakeOpenAI().error(status, message="Unknown parameter: stream_options", param="stream_options")
+    client, records = logged(fake)
+    for _ in range(2):
+        assert [c async for c in await client.chat.completions.create(**CHAT, stream=True)]
+    assert ["stream_options" in r.body for r in fake.requests] == [True, False, False]
+    assert [record.error for record in records] == [None, None]
+    assert records[0].estimated
+
+
+async def test_another_bad_request_is_the_callers() -> None:
+    fake = FakeOpenAI().error(400, message="no such thing")
+    client, _ = logged(fake)
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(**CHAT, stream=True)
+    assert len(fake.requests) == 1
+
+
+async def test_no_text_is_kept_unless_asked_for() -> None:
+    client, records = logged(FakeOpenAI().reply("SECRET ANSWER"))
+    await client.chat.completions.create(**CHAT)
+    assert records[0].prompt is None
+    assert records[0].answer is None
+
+
+async def test_texts_are_kept_when_asked_for_and_stay_out_of_the_repr() -> None:
+    client, records = logged(FakeOpenAI().reply("one").reply("two").reply("three"), content=True)
+    await client.chat.completions.create(**CHAT)
+    async for _ in await client.chat.completions.create(**CHAT, stream=True):
+        pass
+    await client.responses.create(**RESPONSES)
+    assert [record.answer for record in records] == ["one", "two", "three"]
+    assert [record.prompt for record in records] == [CHAT["messages"], CHAT["messages"], RESPONSES["input"]]
+    assert "two" not in repr(records[1])
+    assert "colour" not in repr(records[1])
+
+
+async def test_tool_calls_and_refusals_are_part_of_the_answer() -> None:
+    fake = FakeOpenAI().reply(tool_calls=[("paint", {"colour": "red"})]).reply(refusal="I will not")
+    client, records = logged(fake, content=True)
+    tools: Any = [{"type": "function", "function": {"name": "paint", "parameters": {"type": "object"}}}]
+    await client.chat.completions.create(**CHAT, tools=tools)
+    await client.chat.completions.create(**CHAT)
+    assert '"colour"' in (records[0].answer or "")
+    assert records[0].finish_reasons == ("tool_calls",)
+    assert records[1].answer == "I will not"
+
+
+async def test_a_failed_call_is_recorded_with_its_error() -> None:
+    client, records = logged(FakeOpenAI().error(401, code="invalid_api_key", headers={"x-request-id": "req_9"}))
+    with pytest.raises(openai.AuthenticationError):
+        await client.chat.completions.create(**CHAT)
+    (record,) = records
+    assert (record.error, record.error_code, record.status_code) == ("AuthenticationError", "invalid_api_key", 401)
+    assert record.request_id == "req_9"
+    assert not record.complete
+    assert record.total_tokens is None
+
+
+async def test_a_refused_connection_is_recorded() -> None:
+    client, records = logged(FakeOpenAI().fail(httpx2.ConnectError("refused")))
+    with pytest.raises(openai.APIConnectionError):
+        await client.with_options(max_retries=0).chat.completions.create(**CHAT)
+    assert (records[0].error, records[0].attempts, records[0].status_code) == ("APIConnectionError", 1, None)
+
+
+async def test_a_binary_answer_is_recorded_without_tokens() -> None:
+    fake = FakeOpenAI().respond(httpx2.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"}))
+    client, records = logged(fake)
+    answer = await client.audio.speech.create(model="tts-1", voice="alloy", input="hello")
+    assert answer.content == b"sound"
+    assert records[0].operation == "audio.speech"
+    assert records[0].complete
+    assert records[0].total_tokens is None

@@ -1,0 +1,65 @@
+"""Every example runs; every Python block of the README runs, against FakeOpenAI."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llmkit
+from llmkit.testing import FakeOpenAI
+
+PROJECT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run_example(name: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
+    script = PROJECT / "examples" / name
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=environment)
+
+
+def test_every_example_has_a_test_here() -> None:
+    names = {path.name for path in (PROJECT / "examples").glob("*.py")}
+    assert names == {"quickstart.py", "own_middleware.py"}
+
+
+def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_three_calls() -> None:
+    done = run_example("quickstart.py")
+    assert "No OPENAI_API_KEY: running on the embedded FakeOpenAI" in done.stdout
+    assert "Paris is the capital of France." in done.stdout
+    assert "the second got through" in done.stdout
+    assert done.stderr.count("OpenAI tokens: prompt=") == 3
+    assert '"attempts": 2' in done.stderr
+    assert '"user": "alice"' in done.stderr
+
+
+def test_own_middleware_reroutes_and_counts() -> None:
+    done = run_example("own_middleware.py")
+    assert "models asked: ['gpt-4o-mini']" in done.stdout
+    assert re.search(r"tokens: \{'alice': \d+, 'bob': \d+\}", done.stdout)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeOpenAI()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
+    monkeypatch.setattr(
+        "httpx2.AsyncHTTPTransport.handle_async_request", fake.async_http_client()._transport.handle_async_request
+    )
+    namespace: dict[str, Any] = {"llmkit": llmkit, "client": fake.async_client(), "__name__": "readme"}
+    code = compile(BLOCKS[number], f"README block {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, namespace)
+    if inspect.isawaitable(result):
+        await result
+
+
+def test_the_readme_has_blocks() -> None:
+    assert len(BLOCKS) >= 6

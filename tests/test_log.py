@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+from surfaces import CHAT
+
+import llmkit
+from llmkit import StructlogSink, UsageLog
+from llmkit.testing import FakeOpenAI
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_structlog(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("LLMKIT_LOG_FORMAT", raising=False)
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+async def one_call(fake: FakeOpenAI | None = None, **options: Any) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    fake = fake or FakeOpenAI().reply("PRIVATE ANSWER", usage=usage)
+    client = fake.async_client(middleware=[UsageLog(sinks=[StructlogSink(**options)])], max_retries=0)
+    with llmkit.tags(user="alice"):
+        await client.chat.completions.create(**CHAT)
+
+
+async def test_unconfigured_and_piped_it_writes_one_json_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    await one_call()
+    out, err = capsys.readouterr()
+    assert out == ""
+    event = json.loads(err)
+    assert event["event"] == "OpenAI tokens: prompt=9, completion=3, total=12"
+    assert event["level"] == "info"
+    assert event["model"] == event["response_model"] == CHAT["model"]
+    assert event["tags"] == {"user": "alice"}
+    assert event["finish_reason"] == "stop"
+    assert event["attempts"] == 1
+    assert event["request_id"] == "req_fake_1"
+    assert event["cached_tokens"] == event["reasoning_tokens"] == 0
+    assert event["latency"] >= 0
+    assert event["timestamp"].endswith("Z")
+    assert "PRIVATE" not in err
+    assert "Name a colour" not in err
+
+
+async def test_in_a_terminal_it_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    await one_call()
+    shown = terminal.getvalue()
+    assert "OpenAI tokens: prompt=9, completion=3, total=12" in shown
+    assert "\x1b[" in shown
+    assert not shown.startswith("{")
+
+
+async def test_it_follows_a_stderr_that_is_redirected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage_log = UsageLog()
+    client = FakeOpenAI().async_client(middleware=[usage_log])
+    first, second = io.StringIO(), io.StringIO()
+    for stream in (first, first, second):
+        monkeypatch.setattr(sys, "stderr", stream)
+        await client.chat.completions.create(**CHAT)
+    assert (first.getvalue().count("\n"), second.getvalue().count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("by_environment", [True, False])
+async def test_the_format_can_be_chosen(monkeypatch: pytest.MonkeyPatch, by_environment: bool) -> None:
+    for chosen, stream in (("json", Terminal()), ("console", io.StringIO())):
+        monkeypatch.setattr(sys, "stderr", stream)
+        if by_environment:
+            monkeypatch.setenv("LLMKIT_LOG_FORMAT", chosen)
+        await one_call(**({} if by_environment else {"format": chosen}))
+        assert stream.getvalue().startswith("{") == (chosen == "json")
+
+
+def test_an_unknown_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMKIT_LOG_FORMAT", "xml")
+    with pytest.raises(ValueError, match="'xml' is unknown; use 'console' or 'json'"):
+        StructlogSink()
+
+
+async def test_a_users_own_structlog_set_up_is_used_and_not_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    capture = LogCapture()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
+    before = structlog.get_config()
+    with structlog.contextvars.bound_contextvars(request="r-1"):
+        await one_call()
+    assert structlog.get_config() == before
+    (event,) = capture.entries
+    assert event["event"].startswith("OpenAI tokens")
+    assert event["request"] == "r-1"
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_a_logger_of_the_users_wins(capsys: pytest.CaptureFixture[str]) -> None:
+    capture = LogCapture()
+    await one_call(logger=structlog.wrap_logger(None, processors=[capture]))
+    assert len(capture.entries) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_bound_contextvars_ride_along_to_the_end_of_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeOpenAI().async_client(middleware=[UsageLog()])
+    with structlog.contextvars.bound_contextvars(request="r-1"):
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+    async for _ in stream:
+        pass
+    event = json.loads(capsys.readouterr().err)
+    assert event["request"] == "r-1"
+    assert event["stream"] is True
+    assert event["time_to_first_token"] >= 0
+
+
+async def test_a_failed_call_is_a_warning_with_its_error_class(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="429"):
+        await one_call(FakeOpenAI().error(429, code="insufficient_quota"))
+    event = json.loads(capsys.readouterr().err)
+    assert event["event"] == "OpenAI call failed: chat.completions"
+    assert (event["level"], event["error"], event["status_code"]) == ("warning", "RateLimitError", 429)
+    assert event["error_code"] == "insufficient_quota"
+
+
+async def test_a_call_without_tokens_says_what_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeOpenAI().async_client()
+    await client.models.list()
+    assert json.loads(capsys.readouterr().err)["event"] == "OpenAI call: models.get"
+
+
+async def test_a_stream_cut_short_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeOpenAI().reply("a long answer").async_client()
+    async with await client.chat.completions.create(**CHAT, stream=True) as stream:
+        async for _ in stream:
+            break
+    event = json.loads(capsys.readouterr().err)
+    assert event["estimated"] is True
+    assert event["complete"] is False
+    assert event["event"].startswith("OpenAI tokens: prompt=")
+
+
+async def test_texts_are_logged_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeOpenAI().reply("blue").async_client(middleware=[UsageLog(content=True)])
+    await client.chat.completions.create(**CHAT)
+    event = json.loads(capsys.readouterr().err)
+    assert event["prompt"] == CHAT["messages"]
+    assert event["answer"] == "blue"

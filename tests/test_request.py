@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+import openai
+import pytest
+from surfaces import CHAT
+
+import llmkit
+from llmkit import CallNext, InvalidMiddleware, MiddlewareError, Request
+from llmkit.testing import FakeOpenAI
+
+
+async def passes(request: Request, call_next: CallNext) -> Any:
+    return await call_next(request)
+
+
+async def test_the_first_middleware_is_the_outermost() -> None:
+    order: list[str] = []
+
+    def layer(name: str) -> Any:
+        async def run(request: Request, call_next: CallNext) -> Any:
+            order.append(f"{name} in")
+            answer = await call_next(request)
+            order.append(f"{name} out")
+            return answer
+
+        return run
+
+    client = FakeOpenAI().async_client(middleware=[layer("a"), layer("b")])
+    await client.chat.completions.create(**CHAT)
+    assert order == ["a in", "b in", "b out", "a out"]
+
+
+async def test_a_middleware_changes_model_and_body_and_the_callers_messages_stay_as_they_were() -> None:
+    fake = FakeOpenAI()
+    messages = [{"role": "user", "content": "hi"}]
+
+    async def change(request: Request, call_next: CallNext) -> Any:
+        body = {**request.body, "messages": [*request.body["messages"], {"role": "user", "content": "more"}]}
+        return await call_next(request.replace(model="gpt-4o", body=body))
+
+    client = fake.async_client(middleware=[change])
+    await client.chat.completions.create(model="gpt-4o-mini", messages=messages, extra_body={"seed": 7})
+    body = fake.requests[0].body
+    assert body["model"] == "gpt-4o"
+    assert body["seed"] == 7
+    assert [m["content"] for m in body["messages"]] == ["hi", "more"]
+    assert messages == [{"role": "user", "content": "hi"}]
+
+
+async def test_extra_body_wins_in_what_a_middleware_sees_as_it_does_on_the_wire() -> None:
+    fake, seen = FakeOpenAI(), list[Request]()
+
+    async def look(request: Request, call_next: CallNext) -> Any:
+        seen.append(request)
+        return await call_next(request)
+
+    client = fake.async_client(middleware=[look])
+    await client.chat.completions.create(**CHAT, temperature=0.1, extra_body={"temperature": 0.9})
+    assert seen[0].body["temperature"] == fake.requests[0].body["temperature"] == 0.9
+    assert seen[0].model == CHAT["model"]
+
+
+async def test_a_middleware_may_answer_without_calling_on() -> None:
+    fake = FakeOpenAI()
+
+    async def answers(request: Request, call_next: CallNext) -> Any:
+        return "instead"
+
+    client = fake.async_client(middleware=[answers])
+    assert await client.chat.completions.create(**CHAT) == "instead"
+    assert fake.requests == []
+
+
+async def test_a_request_never_shows_its_body() -> None:
+    shown: list[str] = []
+
+    async def look(request: Request, call_next: CallNext) -> Any:
+        shown.append(repr(request))
+        return await call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[look])
+    await client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "PRIVATE"}])
+    assert "PRIVATE" not in shown[0]
+    assert "chat.completions" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("retry", "not a list"),
+        ({"retry": 1}, "not a list"),
+        (3, "not a list"),
+        (passes, r"pass middleware=\[passes\]"),
+        ([llmkit.Retry], r"pass an instance: Retry\(\)"),
+        ([3], "cannot be called"),
+        ([lambda request: None], r"must take \(request, call_next\)"),
+    ],
+)
+def test_what_cannot_be_middleware_is_refused_by_name(given: Any, message: str) -> None:
+    with pytest.raises(InvalidMiddleware, match=message):
+        llmkit.AsyncOpenAI(api_key="sk-fake", middleware=given)
+
+
+def test_a_refused_middleware_is_a_type_error_and_an_openai_error() -> None:
+    assert issubclass(InvalidMiddleware, TypeError)
+    assert issubclass(InvalidMiddleware, openai.OpenAIError)
+
+
+async def test_a_builtin_without_a_signature_is_taken_until_it_fails() -> None:
+    client = FakeOpenAI().async_client(middleware=[max])
+    with pytest.raises(TypeError, match="not supported between"):
+        await client.chat.completions.create(**CHAT)
+
+
+async def test_partials_methods_and_plain_functions_returning_an_awaitable_are_middleware() -> None:
+    class Layer:
+        async def method(self, request: Request, call_next: CallNext) -> Any:
+            return await call_next(request)
+
+    def plain(request: Request, call_next: CallNext) -> Any:
+        return call_next(request)
+
+    async def labelled(label: str, request: Request, call_next: CallNext) -> Any:
+        return await call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[Layer().method, plain, functools.partial(labelled, "x")])
+    assert (await client.chat.completions.create(**CHAT)).choices
+
+
+async def test_a_middleware_that_forgets_to_return_is_named_and_its_connection_is_given_back() -> None:
+    fake = FakeOpenAI()
+
+    async def forgets(request: Request, call_next: CallNext) -> None:
+        await call_next(request)
+
+    client = fake.async_client(middleware=[forgets])
+    with pytest.raises(MiddlewareError, match=r"forgets returned nothing; end it with `return await"):
+        await client.chat.completions.create(**CHAT, stream=True)
+    assert fake.open_streams == 0
+
+
+async def test_a_middleware_that_forgets_to_await_is_named() -> None:
+    async def forgets(request: Request, call_next: CallNext) -> Any:
+        return call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[forgets])
+    with pytest.raises(MiddlewareError, match="forgets returned a coroutine; write `return await"):
+        await client.chat.completions.create(**CHAT)
+
+
+async def test_a_middleware_that_neither_awaits_nor_returns_is_named_and_leaves_no_coroutine() -> None:
+    async def forgets(request: Request, call_next: CallNext) -> None:
+        call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[forgets])
+    with pytest.raises(MiddlewareError, match="forgets returned nothing"):
+        await client.chat.completions.create(**CHAT)
+
+
+async def test_a_plain_function_that_returns_a_value_is_named() -> None:
+    def not_async(request: Request, call_next: CallNext) -> Any:
+        return "value"
+
+    client = FakeOpenAI().async_client(middleware=[not_async])
+    with pytest.raises(MiddlewareError, match="not_async returned str, not an awaitable"):
+        await client.chat.completions.create(**CHAT)
+
+
+async def test_none_from_the_api_passes_through_the_stack() -> None:
+    fake = FakeOpenAI()
+    client = fake.async_client(middleware=[passes])
+    assert await client.post("/chat/completions", body=CHAT, cast_to=type(None)) is None
+
+
+async def test_an_exception_of_a_middleware_comes_out_as_it_is_with_a_note_that_names_it() -> None:
+    class Breaks:
+        async def __call__(self, request: Request, call_next: CallNext) -> Any:
+            await call_next(request)
+            raise KeyError("mine")
+
+    fake = FakeOpenAI()
+    client = fake.async_client(middleware=[passes, Breaks(), passes])
+    with pytest.raises(KeyError) as caught:
+        await client.chat.completions.create(**CHAT, stream=True)
+    assert len(caught.value.__notes__) == 1
+    assert "Breaks" in caught.value.__notes__[0]
+    assert fake.open_streams == 0
+
+
+async def test_errors_of_the_api_pass_without_a_note() -> None:
+    client = FakeOpenAI().error(404).async_client(middleware=[passes])
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.chat.completions.create(**CHAT)
+    assert not hasattr(caught.value, "__notes__")
+
+
+async def test_a_cancelled_middleware_gives_the_connection_back() -> None:
+    fake, opened = FakeOpenAI(), asyncio.Event()
+
+    async def hangs(request: Request, call_next: CallNext) -> Any:
+        await call_next(request)
+        opened.set()
+        await asyncio.Event().wait()
+
+    client = fake.async_client(middleware=[hangs])
+    task = asyncio.create_task(client.chat.completions.create(**CHAT, stream=True))
+    await opened.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert fake.open_streams == 0
+
+
+async def test_interleaved_calls_through_one_stack_do_not_mix() -> None:
+    fake = FakeOpenAI()
+    gate = asyncio.Barrier(20)
+
+    async def waits(request: Request, call_next: CallNext) -> Any:
+        await gate.wait()
+        return await call_next(request)
+
+    records: list[llmkit.CallRecord] = []
+    client = fake.async_client(middleware=[llmkit.UsageLog(sinks=[records.append]), waits])
+
+    async def call(number: int) -> str | None:
+        with llmkit.tags(number=number):
+            messages: Any = [{"role": "user", "content": f"call {number}"}]
+            reply = await client.chat.completions.create(model="gpt-4o", messages=messages)
+        return reply.choices[0].message.content
+
+    answers = await asyncio.gather(*map(call, range(20)))
+    assert all(f"call {number}" in (text or "") for number, text in enumerate(answers))
+    assert sorted(record.tags["number"] for record in records) == list(range(20))

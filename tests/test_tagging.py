@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import llmkit
+from llmkit.tagging import current_tags
+
+
+def test_inner_tags_add_to_outer_ones_and_win() -> None:
+    with llmkit.tags(user="alice", feature="search"):
+        with llmkit.tags(user="bob"):
+            assert dict(current_tags()) == {"user": "bob", "feature": "search"}
+        assert current_tags()["user"] == "alice"
+    assert dict(current_tags()) == {}
+
+
+def test_one_instance_can_be_entered_twice() -> None:
+    label = llmkit.tags(user="alice")
+    with label, label:
+        assert current_tags()["user"] == "alice"
+    assert dict(current_tags()) == {}
+
+
+def test_tags_decorate_a_function() -> None:
+    @llmkit.tags(feature="search")
+    def run(extra: int) -> tuple[dict[str, Any], int]:
+        return dict(current_tags()), extra
+
+    assert run(2) == ({"feature": "search"}, 2)
+    assert run.__name__ == "run"
+
+
+async def test_tags_decorate_a_coroutine_function_and_concurrent_calls_stay_apart() -> None:
+    @llmkit.tags(feature="search")
+    async def run(user: str) -> dict[str, Any]:
+        with llmkit.tags(user=user):
+            await asyncio.sleep(0)
+            return dict(current_tags())
+
+    assert await asyncio.gather(run("a"), run("b")) == [
+        {"feature": "search", "user": "a"},
+        {"feature": "search", "user": "b"},
+    ]
+
+
+def test_generators_are_refused_because_their_tags_would_leak() -> None:
+    def generate() -> Iterator[int]:
+        yield 1
+
+    async def generate_async() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (generate, generate_async):
+        with pytest.raises(llmkit.InvalidTag, match=function.__name__):
+            llmkit.tags(user="a")(function)
+
+
+def test_a_tag_that_is_no_scalar_is_refused_by_name() -> None:
+    with pytest.raises(llmkit.InvalidTag, match=r"tag user=\['a'\] is list"):
+        llmkit.tags(user=["a"])  # type: ignore[arg-type]
+
+
+def test_current_tags_cannot_be_changed() -> None:
+    with llmkit.tags(user="a"), pytest.raises(TypeError):
+        current_tags()["user"] = "b"  # type: ignore[index]

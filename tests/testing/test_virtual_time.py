@@ -1,0 +1,63 @@
+"""Time that passes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from llmkit import runtime
+from llmkit.sync import drive
+from llmkit.testing import VirtualClock, virtual_time
+
+
+async def test_a_wait_is_instant_noted_and_moves_both_clocks() -> None:
+    with virtual_time(start=100.0) as clock:
+        await runtime.current(is_async=True).sleep(30)
+        assert (clock.sleeps, clock.monotonic(), clock.time()) == ([30], 30.0, 130.0)
+
+
+def test_it_replaces_the_time_of_sync_clients_too() -> None:
+    with virtual_time() as clock:
+        drive(runtime.current(is_async=False).sleep(2))
+        assert runtime.current(is_async=False) is clock
+    assert clock.sleeps == [2]
+
+
+def test_real_time_is_back_after_the_block_even_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError), virtual_time():
+        raise ZeroDivisionError
+    assert runtime.current(is_async=True) is runtime.ASYNC
+
+
+def test_blocks_nest() -> None:
+    with virtual_time() as outer:
+        with virtual_time() as inner:
+            assert runtime.current(is_async=True) is inner
+        assert runtime.current(is_async=True) is outer
+
+
+async def test_tasks_started_inside_share_the_clock() -> None:
+    with virtual_time() as clock:
+        await asyncio.gather(*(runtime.current(is_async=True).sleep(1) for _ in range(3)))
+    assert (clock.sleeps, clock.monotonic()) == ([1, 1, 1], 3.0)
+
+
+def test_time_can_pass_without_a_wait() -> None:
+    clock = VirtualClock(start=0.0)
+    clock.advance(60)
+    assert (clock.time(), clock.sleeps) == (60.0, [])
+
+
+async def test_a_negative_wait_does_not_turn_the_clock_back() -> None:
+    clock = VirtualClock()
+    await clock.sleep(-1)
+    assert (clock.monotonic(), clock.sleeps) == (0.0, [-1])
+
+
+def test_threads_lose_no_time() -> None:
+    clock = VirtualClock()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: drive(clock.sleep(1)), range(400)))
+    assert (clock.monotonic(), len(clock.sleeps)) == (400.0, 400)

@@ -1,0 +1,99 @@
+"""Never run: mypy and pyright, both strict, check every public signature here as a user would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_type
+
+import httpx2
+import openai
+from openai.types import CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response
+
+import llmkit
+from llmkit import CallNext, CallRecord, Middleware, Request, Retry, Sink, StructlogSink, UsageLog, tags, wrap
+from llmkit.testing import FakeOpenAI, FakeRequest, VirtualClock, virtual_time
+
+
+async def a_function_is_a_middleware(request: Request, call_next: CallNext) -> Any:
+    assert_type(request.model, str | None)
+    assert_type(request.operation, str)
+    assert_type(request.replace(model="gpt-4o", body={"messages": []}), Request)
+    await request.runtime.sleep(1)
+    return await call_next(request)
+
+
+class AnObjectIsAMiddleware:
+    async def __call__(self, request: Request, call_next: CallNext) -> Any:
+        return await call_next(request)
+
+
+def sink(record: CallRecord) -> None:
+    assert_type(record.total_tokens, int | None)
+    assert_type(record.finish_reasons, tuple[str, ...])
+
+
+stack: list[Middleware] = [
+    UsageLog(sinks=[StructlogSink(format="json"), sink], content=True),
+    a_function_is_a_middleware,
+    AnObjectIsAMiddleware(),
+    Retry(max_retries=4, first_wait=0.5, max_wait=8),
+]
+a_sink: Sink = sink
+
+
+async def fetch_key() -> str:
+    return "sk-fake"
+
+
+async def the_async_client_is_the_sdks() -> None:
+    client = llmkit.AsyncOpenAI(
+        api_key=fetch_key, base_url="https://x.test", max_retries=3, http_client=httpx2.AsyncClient(), middleware=stack
+    )
+    base: openai.AsyncOpenAI = client
+    del base
+    assert_type(client.with_options(timeout=3), llmkit.AsyncOpenAI)
+    reply = await client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
+    assert_type(reply, ChatCompletion)
+    stream = await client.chat.completions.create(model="gpt-4o", messages=[], stream=True)
+    assert_type(stream, openai.AsyncStream[ChatCompletionChunk])
+    assert_type(await client.responses.create(model="gpt-4o", input="hi"), Response)
+    assert_type(await client.embeddings.create(model="e", input="hi"), CreateEmbeddingResponse)
+    assert_type(wrap(client, middleware=[]), llmkit.AsyncOpenAI)
+    assert_type(wrap(openai.AsyncOpenAI()), openai.AsyncOpenAI)
+
+
+def the_other_clients_are_the_sdks() -> None:
+    client = llmkit.OpenAI(api_key=lambda: "sk-fake", http_client=httpx2.Client(), middleware=stack)
+    assert_type(client.chat.completions.create(model="gpt-4o", messages=[]), ChatCompletion)
+    llmkit.AzureOpenAI(azure_endpoint="https://x.test", api_version="1", azure_ad_token_provider=lambda: "token")
+    llmkit.AsyncAzureOpenAI(azure_deployment="d", api_key=fetch_key, middleware=stack)
+    llmkit.AsyncOpenAI(api_kee="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def tags_keep_the_type_of_what_they_decorate() -> None:
+    @tags(user="alice", number=3, fast=True)
+    def plain(value: int) -> str:
+        return str(value)
+
+    @tags(feature="search")
+    async def coroutine(value: int) -> str:
+        return str(value)
+
+    checked: Callable[[int], str] = plain
+    checked_async: Callable[[int], Awaitable[str]] = coroutine
+    del checked, checked_async
+    with tags(user="alice"):
+        assert_type(plain(3), str)
+
+
+def the_testing_helpers() -> None:
+    fake = FakeOpenAI(stream_chars=2, cut=[1, 2], delay=0.1).reply("hi").error(429, code="x").drop(after=2)
+    assert_type(fake, FakeOpenAI)
+    assert_type(fake.async_client(middleware=stack), llmkit.AsyncOpenAI)
+    assert_type(fake.client(), llmkit.OpenAI)
+    assert_type(fake.requests, list[FakeRequest])
+    with virtual_time() as clock, fake.serve() as base_url:
+        assert_type(clock, VirtualClock)
+        assert_type(base_url, str)
