@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseCompletedEvent
 
 from llmkit import CallRecord
 from llmkit.streaming.facts import answer_text, is_final, is_usage_chunk, note_answer, text_of, view
@@ -55,6 +56,14 @@ def test_an_event_that_carries_a_response_is_read_through_it() -> None:
         "gpt-5-2025",
         ("completed",),
     )
+
+
+def test_json_that_the_sdk_knows_no_model_for_is_read_inside_its_models() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 2}}
+    event = ResponseCompletedEvent.construct(type="response.completed", response={"id": "resp_1", "usage": usage})
+    record = CallRecord(operation="responses", model=None, runtime=VirtualClock())
+    note_answer(record, event)
+    assert (record.response_id, record.input_tokens, record.cached_tokens) == ("resp_1", 3, 2)
 
 
 def test_every_choice_has_its_finish_reason() -> None:
