@@ -77,12 +77,11 @@ class Replay:
         return self._replay.rewind()
 
 
-def prepare(client: Any, options: Options) -> Options:
-    """A private copy of the options, with one idempotency key for all attempts."""
-    options = options.model_copy()
+def idempotency_key(client: Any, options: Options) -> str | None:
+    """One key for all attempts of a call, made as the SDK would."""
     if options.idempotency_key is None and options.method.lower() != "get":
-        options.idempotency_key = client._idempotency_key()
-    return options
+        return client._idempotency_key()
+    return options.idempotency_key
 
 
 def count_retries_taken(result: Any, retries_taken: int) -> None:

@@ -56,7 +56,8 @@ class Call:
     ) -> None:
         self._send_to_sdk = send
         self._cast_to = cast_to
-        self._options = _sdk.prepare(client, options)
+        self._options = options
+        self._idempotency_key = _sdk.idempotency_key(client, options)
         self._max_retries = _sdk.max_retries(client, options)
         self._stream = stream
         self._stream_cls = observed(stream_cls) if stream and stream_cls is not None else stream_cls
@@ -110,6 +111,7 @@ class Call:
 
     def _options_for(self, request: Request) -> _sdk.Options:
         options = self._options.model_copy()
+        options.idempotency_key = self._idempotency_key
         if request.body is not self._body:
             _sdk.with_body(options, request.body)
         if request.max_retries is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, cast
 
@@ -133,10 +133,10 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
 def _request(base: Any) -> Callable[..., Any]:
     """`request` of a plugged client: the stack around the SDK's own."""
 
-    def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Awaitable[Any]:
+    def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Coroutine[Any, Any, Any]:
+        stack: _Stack = self._llmkit
         send = functools.partial(base.request, self)
         call = Call(self, send, cast_to, options, stream=stream, stream_cls=stream_cls)
-        stack: _Stack = self._llmkit
         return call.run(stack.middleware, max_retries=stack.ceiling(self))
 
     if inspect.iscoroutinefunction(base.request):
@@ -145,13 +145,17 @@ def _request(base: Any) -> Callable[..., Any]:
         async def request_async(
             self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
         ) -> Any:
+            if not self._llmkit.middleware:
+                return await base.request(self, cast_to, options, stream=stream, stream_cls=stream_cls)
             return await start(self, cast_to, options, stream, stream_cls)
 
         return request_async
 
     @functools.wraps(base.request)
     def request(self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
-        return drive(cast("Any", start(self, cast_to, options, stream, stream_cls)))
+        if not self._llmkit.middleware:
+            return base.request(self, cast_to, options, stream=stream, stream_cls=stream_cls)
+        return drive(start(self, cast_to, options, stream, stream_cls))
 
     return request
 

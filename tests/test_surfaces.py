@@ -104,3 +104,11 @@ async def test_a_client_with_an_empty_stack_is_the_bare_sdk(surface: Callable[[A
     await surface(fake.async_client(middleware=[]))
     await surface(openai.AsyncOpenAI(api_key="sk-fake", base_url=bare.base_url, http_client=bare.async_http_client()))
     assert [(r.path, r.body) for r in fake.requests] == [(r.path, r.body) for r in bare.requests]
+
+
+@pytest.mark.parametrize("surface", surfaces.SYNC.values(), ids=surfaces.SYNC)
+def test_a_sync_client_with_an_empty_stack_is_the_bare_sdk(surface: Callable[[Any], None]) -> None:
+    fake, bare = FakeOpenAI(), FakeOpenAI()
+    surface(fake.client(middleware=[]))
+    surface(openai.OpenAI(api_key="sk-fake", base_url=bare.base_url, http_client=bare.http_client()))
+    assert [(r.path, r.body) for r in fake.requests] == [(r.path, r.body) for r in bare.requests]

@@ -42,6 +42,7 @@ def note_answer(record: CallRecord, answer: Any) -> None:
     record.response_id = _text(answer, "id") or record.response_id
     record.response_model = _text(answer, "model") or record.response_model
     record.finish_reasons = tuple(_finish_reasons(answer)) or record.finish_reasons
+    record.error_code = _text(_get(answer, "error"), "code") or record.error_code  # of a response that failed
     usage = _get(answer, "usage")
     if usage is not None:
         note_usage(record, usage)
@@ -84,16 +85,15 @@ def text_of(event: Any) -> str:
     """The text that a stream event adds to the answer: content, refusal and arguments alike."""
     choices = _get(event, "choices")
     if choices is None:
-        delta = _get(event, "delta")
-        return delta if isinstance(delta, str) else ""
-    return "".join(piece for choice in choices for piece in _pieces(choice))
+        return _text(event, "delta") or ""
+    return "".join([_choice_text(choice) for choice in choices])
 
 
 def answer_text(answer: Any) -> str:
     """The text of a whole answer, one line for each choice."""
     choices: Sequence[Any] = _get(answer, "choices") or ()
     if choices:
-        return "\n".join("".join(_pieces(choice)) for choice in choices)
+        return "\n".join(_choice_text(choice) for choice in choices)
     items: Sequence[Any] = _get(answer, "output") or ()
     return "\n".join(piece for item in items for piece in _output_pieces(item))
 
@@ -105,15 +105,14 @@ def _output_pieces(item: Any) -> Iterator[str]:
         yield _text(part, "text") or _text(part, "refusal") or ""
 
 
-def _pieces(choice: Any) -> Iterator[str]:
+def _choice_text(choice: Any) -> str:
     message = _get(choice, "delta") or _get(choice, "message")
     if message is None:
-        yield _text(choice, "text") or ""
-        return
-    yield _text(message, "content") or ""
-    yield _text(message, "refusal") or ""
+        return _text(choice, "text") or ""
+    text = _text(message, "content") or _text(message, "refusal") or ""
     for call in _get(message, "tool_calls") or ():
-        yield _text(_get(call, "function"), "arguments") or ""
+        text += _text(_get(call, "function"), "arguments") or ""
+    return text
 
 
 def _finish_reasons(answer: Any) -> Iterator[str]:
@@ -131,13 +130,13 @@ def _get(source: Any, name: str) -> Any:
 
 
 def _text(source: Any, name: str) -> str | None:
-    value = _get(source, name)
+    value = getattr(source, name, None)
     return value if isinstance(value, str) else None
 
 
 def _number(source: Any, *names: str) -> int | None:
     for name in names:
-        value = _get(source, name)
+        value = getattr(source, name, None)
         if isinstance(value, int):
             return value
     return None

@@ -51,13 +51,15 @@ class Watch:
         return not (self._hide_usage and self._strip_usage(event))
 
     def _note(self, event: Any) -> None:
-        self._note_text(text_of(event))
-        if self._is_news(event):
-            before = self.record.finish_reasons
-            note_answer(self.record, event)
-            if before and self.record.finish_reasons is not before:
-                self.record.finish_reasons = (*before, *self.record.finish_reasons)
+        if text := text_of(event):
+            self._note_text(text)
+        if self._seen and not _is_news(event):
+            return
         self._seen = True
+        before = self.record.finish_reasons
+        note_answer(self.record, event)
+        if before and self.record.finish_reasons is not before:
+            self.record.finish_reasons = (*before, *self.record.finish_reasons)
         self._final = self._final or is_final(event)
         if (failure := error_in(event)) is not None:
             self.record.error, self.record.error_code = "APIError", getattr(failure, "code", None)
@@ -80,7 +82,8 @@ class Watch:
         except ValueError:
             return
         note_answer(self.record, answer)
-        self._note_text(answer_text(answer))
+        if text := answer_text(answer):
+            self._note_text(text)
 
     def closed(self) -> None:
         """The response was closed: the end, unless the SDK's stream is about to report a better one."""
@@ -103,14 +106,6 @@ class Watch:
             record.answer = "".join(self._answer)
         self._on_end()
 
-    def _is_news(self, event: Any) -> bool:
-        choices = getattr(event, "choices", None)
-        if choices is None:
-            return not isinstance(getattr(event, "delta", None), str)
-        if not self._seen or getattr(event, "usage", None) is not None:
-            return True
-        return any(getattr(choice, "finish_reason", None) for choice in choices)
-
     def _strip_usage(self, event: Any) -> bool:
         if is_usage_chunk(event):
             return True
@@ -119,8 +114,6 @@ class Watch:
         return False
 
     def _note_text(self, text: str) -> None:
-        if not text:
-            return
         record = self.record
         if record.time_to_first_token is None and record.stream:
             record.time_to_first_token = record.elapsed()
@@ -135,6 +128,16 @@ class Watch:
         record.output_tokens = -(-self._answer_bytes // 4)
         record.total_tokens = record.input_tokens + record.output_tokens
         record.estimated = True
+
+
+def _is_news(event: Any) -> bool:
+    """Whether a stream event says more than a piece of text."""
+    choices = getattr(event, "choices", None)
+    if not choices:
+        return not isinstance(getattr(event, "delta", None), str)
+    if getattr(event, "usage", None) is not None:
+        return True
+    return any(getattr(choice, "finish_reason", None) for choice in choices)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -66,6 +66,12 @@ def test_json_that_the_sdk_knows_no_model_for_is_read_inside_its_models() -> Non
     assert (record.response_id, record.input_tokens, record.cached_tokens) == ("resp_1", 3, 2)
 
 
+def test_a_response_that_failed_says_why() -> None:
+    failed = {"object": "response", "status": "failed", "error": {"code": "server_error", "message": "sorry"}}
+    record = noted({"type": "response.failed", "response": failed})
+    assert (record.finish_reasons, record.error_code) == (("failed",), "server_error")
+
+
 def test_every_choice_has_its_finish_reason() -> None:
     assert noted({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}).finish_reasons == (
         "stop",
