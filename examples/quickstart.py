@@ -59,8 +59,8 @@ async def main() -> None:
     )
     print("   ", end="")
     async for chunk in stream:
-        print(chunk.choices[0].delta.content or "", end="", flush=True)
-    print()
+        choice = chunk.choices[0]
+        print(choice.delta.content or "", end="\n" if choice.finish_reason else "", flush=True)
 
     print("\n3. The Responses API; on the fake, the first attempt is rate limited and tried again")
     response = await client.responses.create(model=MODEL, input="Are you still there?")

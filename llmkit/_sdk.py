@@ -79,9 +79,8 @@ class Replay:
 
 def idempotency_key(client: Any, options: Options) -> str | None:
     """One key for all attempts of a call, made as the SDK would."""
-    if options.idempotency_key is None and options.method.lower() != "get":
-        return client._idempotency_key()
-    return options.idempotency_key
+    key: str | None = options.idempotency_key
+    return client._idempotency_key() if key is None and options.method.lower() != "get" else key
 
 
 def count_retries_taken(result: Any, retries_taken: int) -> None:
