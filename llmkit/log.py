@@ -12,19 +12,28 @@ from llmkit.record import CallRecord
 
 LogFormat = Literal["console", "json"]
 
-_OPTIONAL = (
+_KNOWN = (
     "model",
     "response_model",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
     "cached_tokens",
     "reasoning_tokens",
+    "duration",
     "time_to_first_token",
-    "request_id",
-    "status_code",
+    "attempts",
     "error",
     "error_code",
+    "status_code",
+    "request_id",
     "prompt",
     "answer",
 )
+"""Fields of the record that are logged when they are known, in this order."""
+
+
+_NAMES = {"duration": "latency"}
 
 
 class StructlogSink:
@@ -70,21 +79,17 @@ def message(record: CallRecord) -> str:
 
 def fields(record: CallRecord) -> dict[str, Any]:
     """The event's key-value pairs; what is unknown is left out, times are in seconds."""
-    event: dict[str, Any] = {"operation": record.operation, "attempts": record.attempts}
-    event["latency"] = round(record.duration or 0.0, 4)
-    if record.tags:
-        event["tags"] = dict(record.tags)
-    for name in _OPTIONAL:
+    event: dict[str, Any] = {"operation": record.operation}
+    for name in _KNOWN:
         value = getattr(record, name)
         if value is not None:
-            event[name] = round(value, 4) if isinstance(value, float) else value
+            event[_NAMES.get(name, name)] = round(value, 4) if isinstance(value, float) else value
     if record.finish_reasons:
         event["finish_reason"] = ",".join(record.finish_reasons)
-    if record.stream:
-        event["stream"] = True
-    if record.estimated:
-        event["estimated"] = True
-    if not record.complete and record.error is None:
+    if record.tags:
+        event["tags"] = dict(record.tags)
+    event.update({name: True for name in ("stream", "estimated") if getattr(record, name)})
+    if not record.complete:
         event["complete"] = False
     return event
 
@@ -96,7 +101,7 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=is_terminal),
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False),
     ]
     return structlog.wrap_logger(
         structlog.PrintLogger(stream), processors=processors, wrapper_class=structlog.BoundLogger
