@@ -101,7 +101,9 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False),
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False),
     ]
     return structlog.wrap_logger(
         structlog.PrintLogger(stream), processors=processors, wrapper_class=structlog.BoundLogger
