@@ -34,6 +34,7 @@ _KNOWN = (
 
 
 _NAMES = {"duration": "latency"}
+_IN_THE_TEXT = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 
 class StructlogSink:
@@ -97,14 +98,17 @@ def fields(record: CallRecord) -> dict[str, Any]:
 def _own_logger(stream: TextIO, chosen: str | None) -> Any:
     is_terminal = stream.isatty()
     as_json = chosen == "json" or (chosen is None and not is_terminal)
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False),
-    ]
+    processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    if as_json:
+        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False)
+        processors += [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), _brief, renderer]
     return structlog.wrap_logger(
         structlog.PrintLogger(stream), processors=processors, wrapper_class=structlog.BoundLogger
     )
+
+
+def _brief(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """For a terminal: without the zeros, and without what the text says already."""
+    return {name: value for name, value in event.items() if name not in _IN_THE_TEXT and (value or value is False)}

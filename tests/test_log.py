@@ -63,6 +63,9 @@ async def test_in_a_terminal_it_is_readable(monkeypatch: pytest.MonkeyPatch) -> 
     shown = terminal.getvalue()
     assert "OpenAI tokens: prompt=9, completion=3, total=12" in shown
     assert "\x1b[" in shown
+    assert "total_tokens" not in shown
+    assert "cached_tokens" not in shown
+    assert "complete" not in shown.replace("completion", "")
     assert not shown.startswith("{")
 
 
