@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
-    from llmkit.errors import InvalidMiddleware, InvalidTag, LLMKitError, MiddlewareError
+    from llmkit.errors import InvalidMiddleware, InvalidSink, InvalidTag, LLMKitError, MiddlewareError
     from llmkit.log import StructlogSink
     from llmkit.middleware.retry import Retry
     from llmkit.middleware.usage_log import UsageLog
@@ -25,6 +25,7 @@ __all__ = [
     "CallNext",
     "CallRecord",
     "InvalidMiddleware",
+    "InvalidSink",
     "InvalidTag",
     "LLMKitError",
     "Middleware",
@@ -42,7 +43,7 @@ __all__ = [
 
 _HOME = {
     "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
-    "llmkit.errors": ("InvalidMiddleware", "InvalidTag", "LLMKitError", "MiddlewareError"),
+    "llmkit.errors": ("InvalidMiddleware", "InvalidSink", "InvalidTag", "LLMKitError", "MiddlewareError"),
     "llmkit.log": ("StructlogSink",),
     "llmkit.middleware.retry": ("Retry",),
     "llmkit.middleware.usage_log": ("UsageLog",),

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import httpx2
 import openai
+import pydantic
 from openai import _base_client  # pyright: ignore[reportPrivateUsage]
 from openai._httpx2 import http_response_types
-from openai._legacy_response import LegacyAPIResponse
+from openai._legacy_response import HttpxBinaryResponseContent, LegacyAPIResponse
 from openai._models import FinalRequestOptions
 from openai._response import BaseAPIResponse
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 Options: TypeAlias = FinalRequestOptions
 DEFAULT_MAX_RETRIES = openai.DEFAULT_MAX_RETRIES
 
-_HAS_DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"[a-z]+(?:_[a-z]+)*")
+"""A fixed part of a path; ids have digits, capitals or dashes."""
 
 
 def random() -> float:
@@ -32,24 +35,40 @@ def random() -> float:
 
 def operation(options: Options, base_url: str) -> str:
     """The name of the endpoint: "/chat/completions" is "chat.completions", GET /models/gpt-4o "models.get"."""
-    path = options.url.removeprefix(base_url).partition("?")[0]
-    words = [word for word in path.split("/") if word and not _HAS_DIGIT.search(word)]
+    path = httpx2.URL(options.url.removeprefix(base_url)).path
+    words = [word for word in path.replace("/models/", "/models/-", 1).split("/") if _WORD.fullmatch(word)]
     method = options.method.lower()
     return ".".join(words if method == "post" else [*words, method])
 
 
 def merged_body(options: Options) -> dict[str, Any]:
     """The JSON body as it will be sent: `extra_body` wins over the typed parameters; {} when it is no object."""
-    body, extra = options.json_data, options.extra_json
-    if not isinstance(body or {}, Mapping):
-        return {}
-    return {**(body or {}), **(extra or {})}  # type: ignore[dict-item]
+    typed, extra = _parts(options)
+    return {key: value for key, value in {**typed, **extra}.items() if not isinstance(value, openai.Omit)}
 
 
-def with_body(options: Options, body: Mapping[str, Any]) -> None:
-    """Send `body` and nothing else as JSON."""
-    options.json_data = dict(body)
-    options.extra_json = None
+def with_body(options: Options, body: Mapping[str, Any]) -> bool:
+    """Send `body` as JSON, each key where it came from; False when the request's body is no JSON object.
+
+    What `extra_body` hides in the typed parameters stays there: Azure takes its deployment from that `model`.
+    """
+    if options.content is not None or not isinstance(options.json_data or {}, Mapping):
+        return False
+    typed, extra = _parts(options)
+    options.json_data = {
+        key: typed[key] if key in extra and key in typed and extra[key] is value else value
+        for key, value in body.items()
+        if key in typed or key not in extra
+    }
+    options.extra_json = {key: body.get(key, openai.omit) for key in extra} or None
+    return True
+
+
+def _parts(options: Options) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    typed: Any = options.json_data
+    if not isinstance(typed or {}, Mapping):
+        return {}, {}
+    return typed or {}, options.extra_json or {}
 
 
 def max_retries(client: Any, options: Options) -> int | None:
@@ -95,9 +114,16 @@ def response_of(result: Any) -> Any:
         return result.response  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(result, LegacyAPIResponse | BaseAPIResponse):
         return result.http_response  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(result, HttpxBinaryResponseContent):
+        return result.response
     return result if isinstance(result, http_response_types()) else None
 
 
 def request_id_of(result: Any) -> str | None:
     """The `x-request-id` that the SDK put on a parsed model."""
     return getattr(result, "_request_id", None)
+
+
+def is_data(result: Any) -> bool:
+    """Whether a result is a value in itself, which cannot be holding on to an open response."""
+    return isinstance(result, pydantic.BaseModel | str | bytes | dict | list | int | float | None)

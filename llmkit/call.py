@@ -11,6 +11,7 @@ import anyio
 import openai
 
 from llmkit import _sdk, runtime
+from llmkit.errors import MiddlewareError
 from llmkit.record import CallRecord
 from llmkit.request import Middleware, Request, compose
 from llmkit.streaming.facts import answer_text, note_answer, view
@@ -21,16 +22,19 @@ from llmkit.tagging import current_tags
 _attempt: ContextVar[Attempt | None] = ContextVar("llmkit_attempt", default=None)
 
 
-def attempt_starts(options: _sdk.Options, retries_taken: int) -> int:
+def attempt_starts(client: Any, options: _sdk.Options, retries_taken: int) -> int:
     """Note an HTTP attempt of the call running here, about to be built from `options`; returns its retry count."""
     attempt = _attempt.get()
-    return retries_taken if attempt is None else attempt.starts(options, retries_taken)
+    if attempt is None or attempt.client is not client:  # a call inside the call, by another client
+        return retries_taken
+    return attempt.starts(options, retries_taken)
 
 
 class Attempt:
     """One pass from the stack into the SDK, which may send several requests when no Retry is in the stack."""
 
-    def __init__(self, call: Call, retries_taken: int) -> None:
+    def __init__(self, client: Any, call: Call, retries_taken: int) -> None:
+        self.client = client
         self._call = call
         self._retries_taken = retries_taken
 
@@ -54,6 +58,7 @@ class Call:
         stream: bool,
         stream_cls: Any,
     ) -> None:
+        self._client = client
         self._send_to_sdk = send
         self._cast_to = cast_to
         self._options = options
@@ -67,23 +72,25 @@ class Call:
         self._open: dict[Watch, Any] = {}
         self._running = True
         self._base_url = str(client.base_url)
-        clock = runtime.current(is_async=self._is_async)
-        operation = _sdk.operation(options, self._base_url)
-        tags = current_tags()
+        self._runtime = runtime.current(is_async=self._is_async)
         self.record = CallRecord(
-            operation=operation, model=self._body.get("model"), stream=stream, tags=tags, runtime=clock
+            operation=_sdk.operation(options, self._base_url),
+            model=self._body.get("model"),
+            stream=stream,
+            tags=dict(current_tags()),
+            runtime=self._runtime,
         )
 
     async def run(self, middleware: Iterable[Middleware], *, max_retries: int | None) -> Any:
         """Run the stack; the record is finished here, or when the answer that is handed out has been read."""
-        request = Request(
+        self._asked = request = Request(
             operation=self.record.operation,
             body=self._body,
             stream=self._stream,
             tags=self.record.tags,
             max_retries=max_retries if self._max_retries is None else self._max_retries,
             base_url=self._base_url,
-            runtime=self.record.runtime,
+            runtime=self._runtime,
             record=self.record,
             rewind=self._rewind,
         )
@@ -92,19 +99,19 @@ class Call:
         except BaseException as error:
             await self._fail(error)
             raise
-        self._running = False
-        self._finish_if_over()
+        await self._settle(result)
         return result
 
     async def _send(self, request: Request) -> Any:
         options = self._options_for(request)
-        token = _attempt.set(Attempt(self, request.retries_taken))
+        outer = _attempt.get()
+        _attempt.set(Attempt(self._client, self, request.retries_taken))
         try:
             result = self._send_to_sdk(self._cast_to, options, stream=self._stream, stream_cls=self._stream_cls)
             if inspect.isawaitable(result):
                 result = await result
         finally:
-            _attempt.reset(token)
+            _attempt.set(outer)  # without a token, which a task dropped by its loop could not give back
         _sdk.count_retries_taken(result, request.retries_taken)
         self._observe(result, request)
         return result
@@ -112,8 +119,8 @@ class Call:
     def _options_for(self, request: Request) -> _sdk.Options:
         options = self._options.model_copy()
         options.idempotency_key = self._idempotency_key
-        if request.body is not self._body:
-            _sdk.with_body(options, request.body)
+        if request.body is not self._asked.body and not _sdk.with_body(options, request.body):
+            raise MiddlewareError(f"a middleware changed the body of {request.operation}, which is no JSON object")
         if request.max_retries is not None:
             options.max_retries = request.max_retries
         return options
@@ -131,7 +138,7 @@ class Call:
         watch = Watch(
             self.record,
             request.body,
-            hide_usage=_asks_for_usage(request.body) and not _asks_for_usage(self._body),
+            hides_usage=_asks_for_usage(request.body) and not _asks_for_usage(self._body),
             on_end=lambda: self._ended(watch),
         )
         if response.is_closed:
@@ -143,11 +150,24 @@ class Call:
     def _note_parsed(self, result: Any) -> None:
         record = self.record
         record.request_id = _sdk.request_id_of(result) or record.request_id
-        record.complete = True
         answer = view(result)  # `cast_to=object` gives plain JSON
         note_answer(record, answer)
+        record.complete = record.error is None
         if record.capture_content:
             record.answer = answer_text(answer)
+
+    async def _settle(self, result: Any) -> None:
+        """The stack has answered: end what it left open and did not hand out, and the call if nothing is open."""
+        handed_out = _sdk.response_of(result)
+        if handed_out is not None or _sdk.is_data(result):
+            for watch, response in list(self._open.items()):
+                if response is not handed_out:
+                    watch.end(whole=False)
+                    await self._close(response)
+        if not self.record.attempts:  # a middleware answered by itself
+            self._note_parsed(result)
+        self._running = False
+        self._finish_if_over()
 
     def _ended(self, watch: Watch) -> None:
         self._open.pop(watch, None)
@@ -163,6 +183,8 @@ class Call:
             await self._close(response)
         record = self.record
         record.error, record.complete = type(error).__name__, False
+        if isinstance(error, GeneratorExit) and not self._is_async:
+            record.error = MiddlewareError.__name__  # which `drive` raises once this coroutine is closed
         if isinstance(error, openai.APIError):
             record.error_code = error.code
         if isinstance(error, openai.APIStatusError):

@@ -98,23 +98,25 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
     base = cast("Any", cls.__mro__[1])
 
     @functools.wraps(base.__init__)
-    def __init__(self: Any, *, middleware: Iterable[Middleware] | None = None, **options: Any) -> None:
+    def __init__(self: Any, *args: Any, middleware: Iterable[Middleware] | None = None, **options: Any) -> None:
         self._llmkit = _stack(middleware, max_retries_stated="max_retries" in options)
-        base.__init__(self, **options)
+        cast("Any", super(cls, self)).__init__(*args, **options)
 
+    # `middleware` is here because the SDK's copy takes all that its constructor takes; typed code uses `wrap`.
     @functools.wraps(base.copy)
-    def copy(self: Any, *, middleware: Iterable[Middleware] | None = None, **options: Any) -> Any:
+    def copy(self: Any, *args: Any, middleware: Iterable[Middleware] | None = None, **options: Any) -> Any:
         stack: _Stack = self._llmkit
         if middleware is not None:
             stack = replace(stack, middleware=check_middleware(middleware))
         if not isinstance(options.get("max_retries", openai.NOT_GIVEN), openai.NotGiven):
             stack = replace(stack, max_retries_stated=True)
-        copied = base.copy(self, **options)
+        copied = cast("Any", super(cls, self)).copy(*args, **options)
         copied._llmkit = stack
         return copied
 
     def _build_request(self: Any, options: Any, *, retries_taken: int = 0) -> Any:
-        return base._build_request(self, options, retries_taken=attempt_starts(options, retries_taken))
+        retries_taken = attempt_starts(self, options, retries_taken)
+        return cast("Any", super(cls, self))._build_request(options, retries_taken=retries_taken)
 
     for function in (__init__, copy):
         cast("Any", function).__signature__ = _with_middleware(inspect.signature(function))
@@ -122,7 +124,7 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
         "__init__": __init__,
         "copy": copy,
         "with_options": copy,  # the SDK binds its own `copy` under this name when its class is made
-        "request": _request(base),
+        "request": _request(cls, base),
         "_build_request": _build_request,
     }
     for name, member in members.items():
@@ -130,13 +132,15 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
     return cls
 
 
-def _request(base: Any) -> Callable[..., Any]:
+def _request(cls: Any, base: Any) -> Callable[..., Any]:
     """`request` of a plugged client: the stack around the SDK's own."""
+
+    def sdk(self: Any) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", cast("Any", super(cls, self)).request)
 
     def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Coroutine[Any, Any, Any]:
         stack: _Stack = self._llmkit
-        send = functools.partial(base.request, self)
-        call = Call(self, send, cast_to, options, stream=stream, stream_cls=stream_cls)
+        call = Call(self, sdk(self), cast_to, options, stream=stream, stream_cls=stream_cls)
         return call.run(stack.middleware, max_retries=stack.ceiling(self))
 
     if inspect.iscoroutinefunction(base.request):
@@ -146,7 +150,7 @@ def _request(base: Any) -> Callable[..., Any]:
             self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
         ) -> Any:
             if not self._llmkit.middleware:
-                return await base.request(self, cast_to, options, stream=stream, stream_cls=stream_cls)
+                return await sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
             return await start(self, cast_to, options, stream, stream_cls)
 
         return request_async
@@ -154,7 +158,7 @@ def _request(base: Any) -> Callable[..., Any]:
     @functools.wraps(base.request)
     def request(self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         if not self._llmkit.middleware:
-            return base.request(self, cast_to, options, stream=stream, stream_cls=stream_cls)
+            return sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
         return drive(start(self, cast_to, options, stream, stream_cls))
 
     return request
@@ -162,7 +166,9 @@ def _request(base: Any) -> Callable[..., Any]:
 
 def _with_middleware(signature: inspect.Signature) -> inspect.Signature:
     added = inspect.Parameter("middleware", inspect.Parameter.KEYWORD_ONLY, default=None)
-    return signature.replace(parameters=[*signature.parameters.values(), added])
+    given = list(signature.parameters.values())
+    last = [given.pop()] if given[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    return signature.replace(parameters=[*given, added, *last])
 
 
 @_plugged
@@ -231,10 +237,10 @@ def wrap(client: ClientT, *, middleware: Iterable[Middleware] | None = None) -> 
     """A copy of a client you already have, with the stack; the original is untouched and the pool is shared.
 
     Works for every client of the SDK and for your own subclasses. A client that has a stack gets `middleware`
-    in its place.
+    in its place. A `max_retries` equal to the SDK's default cannot be told from none, so it is no ceiling.
     """
     if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"wrap() takes a client of the openai SDK, not {client!r}")
+        raise TypeError(f"wrap() takes a client of the openai SDK, not a {type(client).__qualname__}")
     if isinstance(getattr(client, "_llmkit", None), _Stack):
         return cast("ClientT", cast("Any", client).copy(middleware=middleware))
     stack = _stack(middleware, max_retries_stated=False)

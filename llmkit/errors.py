@@ -2,6 +2,7 @@
 
 openai.OpenAIError
 └── LLMKitError
+    ├── InvalidSink          what was given as a sink cannot be one (also a TypeError)
     ├── InvalidMiddleware    what was given as `middleware=` cannot be one (also a TypeError)
     ├── MiddlewareError      a middleware broke its contract while a call ran (also a RuntimeError)
     └── InvalidTag           a tag's value is not text, a number or a bool (also a TypeError)
@@ -13,7 +14,14 @@ import openai
 
 
 class LLMKitError(openai.OpenAIError):
-    """The root of everything llmkit itself raises; `except openai.OpenAIError` catches it, too."""
+    """The root of llmkit's own exceptions; `except openai.OpenAIError` catches it, too.
+
+    An argument with an impossible value is a plain `ValueError`.
+    """
+
+
+class InvalidSink(LLMKitError, TypeError):
+    """A sink is async, a class, or not callable."""
 
 
 class InvalidMiddleware(LLMKitError, TypeError):

@@ -20,20 +20,18 @@ _KNOWN = (
     "total_tokens",
     "cached_tokens",
     "reasoning_tokens",
-    "duration",
+    "latency",
     "time_to_first_token",
     "attempts",
     "error",
     "error_code",
     "status_code",
-    "request_id",
     "prompt",
     "answer",
 )
 """Fields of the record that are logged when they are known, in this order."""
 
 
-_NAMES = {"duration": "latency"}
 _IN_THE_TEXT = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 
@@ -42,13 +40,15 @@ class StructlogSink:
 
     With your own `structlog.configure(...)` the event goes through it unchanged. Without, it goes to stderr:
     readable in a terminal, JSON when piped; `format` or the environment's `LLMKIT_LOG_FORMAT` ("console" or "json")
-    decides otherwise. `logger` is a structlog logger to use instead of both. Calls that failed are warnings.
+    decides otherwise. `logger` is a structlog logger to use instead of both. Calls that failed are warnings with the
+    error's class and code; its message is left out, because it may quote the request.
     """
 
     def __init__(self, *, logger: Any = None, format: LogFormat | None = None) -> None:
-        chosen = format or os.environ.get("LLMKIT_LOG_FORMAT")
+        chosen = format or os.environ.get("LLMKIT_LOG_FORMAT", "").lower() or None
         if chosen not in (None, "console", "json"):
-            raise ValueError(f"log format {chosen!r} is unknown; use 'console' or 'json'")
+            where = "format" if format else "the environment's LLMKIT_LOG_FORMAT"
+            raise ValueError(f"{where} is {chosen!r}; use 'console' or 'json'")
         self._logger = logger
         self._format = chosen
         self._own: tuple[TextIO, Any] | None = None
@@ -69,12 +69,12 @@ class StructlogSink:
 
 
 def message(record: CallRecord) -> str:
-    """The event's text: the tokens if any are known, else the operation and how it ended."""
+    """The event's text: that the call failed, else its tokens, else what it was."""
+    if record.error is not None:
+        return f"OpenAI call failed: {record.operation}"
     if record.input_tokens is not None:
         prompt, completion, total = record.input_tokens, record.output_tokens, record.total_tokens
         return f"OpenAI tokens: prompt={prompt}, completion={completion}, total={total}"
-    if record.error is not None:
-        return f"OpenAI call failed: {record.operation}"
     return f"OpenAI call: {record.operation}"
 
 
@@ -84,7 +84,9 @@ def fields(record: CallRecord) -> dict[str, Any]:
     for name in _KNOWN:
         value = getattr(record, name)
         if value is not None:
-            event[_NAMES.get(name, name)] = round(value, 4) if isinstance(value, float) else value
+            event[name] = round(value, 4) if isinstance(value, float) else value
+    if record.request_id is not None:
+        event["openai_request_id"] = record.request_id  # `request_id` is often bound to the web request
     if record.finish_reasons:
         event["finish_reason"] = ",".join(record.finish_reasons)
     if record.tags:
@@ -111,4 +113,6 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
 
 def _brief(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """For a terminal: without the zeros, and without what the text says already."""
-    return {name: value for name, value in event.items() if name not in _IN_THE_TEXT and (value or value is False)}
+    same = event.get("response_model") == event.get("model")
+    hidden = _IN_THE_TEXT | {"response_model"} if same else _IN_THE_TEXT
+    return {name: value for name, value in event.items() if name not in hidden and (value or value is False)}

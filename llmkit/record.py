@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import InitVar, dataclass, field
+from typing import Any, cast
 
+from llmkit.errors import InvalidSink
 from llmkit.runtime import Runtime
 from llmkit.tagging import Tag
 
 logger = logging.getLogger("llmkit")
 
-Sink = Callable[["CallRecord"], object]
-"""Reads a finished record. Called once a call, in the context the call was made in; must not block."""
+Sink = Callable[["CallRecord"], None]
+"""A plain function that reads a finished record. Called once a call, in the call's context; must not block."""
 
 
-@dataclass(slots=True, kw_only=True)
+def check_sinks(sinks: Iterable[Sink]) -> tuple[Sink, ...]:
+    """The sinks as a tuple; `InvalidSink` names the first thing that cannot be one."""
+    given = cast("object", sinks)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidSink(f"sinks is a {type(given).__qualname__}; pass a list of functions")
+    for sink in cast("Iterable[object]", given):
+        asynchronous = inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(
+            vars(type(sink)).get("__call__")
+        )
+        if isinstance(sink, type) or not callable(sink) or asynchronous:
+            hint = "is async: a sink is called when nothing can be awaited" if asynchronous else "is not a function"
+            name = getattr(sink, "__qualname__", type(sink).__qualname__)
+            raise InvalidSink(f"sink {name} {hint}; pass a plain function or an instance with __call__(record)")
+    return tuple(sinks)
+
+
+@dataclass(kw_only=True)
 class CallRecord:
-    """Everything known about one logical call, retries and stream included.
+    """Everything known about one logical call, retries and stream included; `dataclasses.asdict` makes it data.
 
     Times are seconds; token figures are the server's own, unless `estimated`. `None` means unknown.
     """
@@ -29,17 +48,18 @@ class CallRecord:
     model: str | None
     """The model asked for."""
     stream: bool = False
-    tags: Mapping[str, Tag] = field(default_factory=dict[str, Tag])
+    tags: dict[str, Tag] = field(default_factory=dict[str, Tag])
+    """Who and what for, from `llmkit.tags`."""
 
     started_at: float = 0.0
     """When the call began, seconds since the epoch."""
-    duration: float | None = None
+    latency: float | None = None
     """From the call to its end; for a stream, to its last event or its close."""
     time_to_first_token: float | None = None
     """From the call to the first piece of text or arguments of a stream."""
 
     attempts: int = 0
-    """HTTP requests made, as far as llmkit saw them (retries inside the SDK itself are its own)."""
+    """HTTP requests made, retries included."""
     retry_wait: float = 0.0
     """Time spent waiting between attempts."""
 
@@ -66,7 +86,7 @@ class CallRecord:
     status_code: int | None = None
     """The HTTP status of a failed call."""
     error: str | None = None
-    """The class name of what ended the call."""
+    """The class name of what ended the call; "APIError" for a failure that the answer itself reports."""
     error_code: str | None = None
     """The API's own code, such as "insufficient_quota"."""
 
@@ -77,39 +97,46 @@ class CallRecord:
     answer: str | None = field(default=None, repr=False)
     """The text answered, only with `capture_content`."""
 
-    runtime: Runtime = field(repr=False)
-    _began: float = field(default=0.0, init=False, repr=False)
-    _context: Context = field(default_factory=copy_context, init=False, repr=False)
-    _sinks: list[Sink] = field(default_factory=list[Sink], init=False, repr=False)
-    _over: bool = field(default=False, init=False, repr=False)
+    runtime: InitVar[Runtime]
 
-    def __post_init__(self) -> None:
-        self.started_at = self.runtime.time()
-        self._began = self.runtime.monotonic()
+    def __post_init__(self, runtime: Runtime) -> None:
+        # Not fields: they are no facts about the call, and go when it is over.
+        self._clock: Runtime | None = runtime
+        self._context: Context | None = copy_context()
+        self._sinks: list[Sink] = []
+        self._began = runtime.monotonic()
+        self.started_at = runtime.time()
 
     @property
     def over(self) -> bool:
         """Whether the call has ended and the sinks have been told."""
-        return self._over
+        return self._context is None
 
     def elapsed(self) -> float:
-        """Seconds since the call began."""
-        return self.runtime.monotonic() - self._began
+        """Seconds since the call began; its latency when it is over."""
+        return (self.latency or 0.0) if self._clock is None else self._clock.monotonic() - self._began
 
     def add_done_callback(self, sink: Sink) -> None:
         """Have `sink(record)` called once, when the call is over: at the end of the stream if there is one."""
-        self._sinks.append(sink)
+        if sink not in self._sinks:  # a layer above may run the one that adds it several times
+            self._sinks.append(sink)
 
     def finish(self) -> None:
         """Report the end of the call; the client does this, and only the first time counts."""
-        if self._over:
+        if self._context is None:
             return
-        self._over = True
-        self.duration = self.elapsed()
-        sinks, self._sinks = self._sinks, []
+        self.latency = self.elapsed()
+        context, sinks = self._context, self._sinks
+        self._clock, self._context, self._sinks = None, None, []
         for sink in sinks:
             try:
-                self._context.run(sink, self)
+                context.run(sink, self)
             except Exception as error:  # noqa: BLE001 - a broken sink must not fail the user's call
-                name = getattr(sink, "__qualname__", type(sink).__qualname__)
-                logger.warning("sink %s failed with %s: %s", name, type(error).__name__, error)
+                _report(sink, error)
+
+
+def _report(sink: Sink, error: Exception) -> None:
+    """Say which sink failed and where, without the error's text, which may quote a prompt."""
+    name = getattr(sink, "__qualname__", type(sink).__qualname__)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.warning("sink %s failed with %s at %s:%s", name, type(error).__name__, place.filename, place.lineno)

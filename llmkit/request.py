@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import openai
@@ -25,6 +26,8 @@ class Request:
     for the other HTTP methods ("models.get"), and ids are left out."""
     body: Mapping[str, Any] = field(repr=False)
     """The JSON body as it will be sent, `extra_body` merged in; empty when there is none. Read-only."""
+    model: str | None = field(init=False)
+    """The model asked for, if the operation has one."""
     stream: bool
     """Whether the caller asked for a stream."""
     tags: Mapping[str, Tag]
@@ -39,10 +42,10 @@ class Request:
     rewind: Callable[[], bool] = field(repr=False)
     """Make the request sendable again: uploaded files go back to their start. False when they cannot."""
 
-    @property
-    def model(self) -> str | None:
-        """The model asked for, if the operation has one."""
-        return self.body.get("model")
+    def __post_init__(self) -> None:
+        if not isinstance(self.body, MappingProxyType):
+            object.__setattr__(self, "body", MappingProxyType(self.body))
+        object.__setattr__(self, "model", self.body.get("model"))
 
     def replace(
         self,
@@ -52,11 +55,14 @@ class Request:
         max_retries: int | None = None,
         retries_taken: int | None = None,
     ) -> Request:
-        """A copy with these changes; the caller's own messages and body are never touched."""
+        """A copy with these changes; the caller's own messages and body are never touched.
+
+        A new `model` goes where there is one: requests without a model stay as they are.
+        """
         new_body = self.body if body is None else body
         return dataclasses.replace(
             self,
-            body=new_body if model is None else {**new_body, "model": model},
+            body={**new_body, "model": model} if model is not None and "model" in new_body else new_body,
             max_retries=self.max_retries if max_retries is None else max_retries,
             retries_taken=self.retries_taken if retries_taken is None else retries_taken,
         )
@@ -86,14 +92,19 @@ def name_of(layer: object) -> str:
 
 def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]:
     """The middleware as a tuple; `InvalidMiddleware` names the first thing that cannot be one."""
-    given = cast("object", middleware)
+    given = cast("Any", middleware)
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        hint = f"[{name_of(given)}]" if callable(given) else "a list of async callables"  # pyright: ignore[reportUnknownArgumentType]
-        raise InvalidMiddleware(f"middleware={given!r} is not a list; pass middleware={hint}")
+        raise InvalidMiddleware(_not_a_list(cast("Any", given)))
     layers = tuple(middleware)
     for layer in layers:
         _check_layer(layer)
     return layers
+
+
+def _not_a_list(given: Any) -> str:
+    made = "" if hasattr(given, "__qualname__") and not isinstance(given, type) else "(...)"
+    hint = f"[{name_of(given)}{made}]" if callable(given) else "a list of async callables"
+    return f"middleware is a {type(given).__qualname__}, not a list; pass middleware={hint}"
 
 
 def _check_layer(layer: Middleware) -> None:
@@ -102,7 +113,7 @@ def _check_layer(layer: Middleware) -> None:
             f"middleware got the class {layer.__qualname__}; pass an instance: {layer.__qualname__}()"
         )
     if not callable(layer):
-        raise InvalidMiddleware(f"middleware got {layer!r} ({type(layer).__qualname__}), which cannot be called")
+        raise InvalidMiddleware(f"middleware got a {type(layer).__qualname__}, which cannot be called")
     try:
         inspect.signature(layer).bind(None, None)
     except TypeError as error:

@@ -126,6 +126,44 @@ async def test_wrap_takes_subclasses_the_users_and_the_sdks() -> None:
     assert type(llmkit.wrap(mine)) is type(wrapped)
 
 
+async def test_wrap_takes_subclasses_with_a_constructor_of_their_own() -> None:
+    class Tenant(openai.OpenAI):
+        def __init__(self, tenant: str = "none", **options: Any) -> None:
+            super().__init__(**options)
+            self.tenant = tenant
+
+        def copy(self, **options: Any) -> Any:
+            copied = super().copy(**options)
+            copied.tenant = self.tenant
+            return copied
+
+        with_options = copy
+
+    fake, seen = FakeOpenAI(), Counter()
+    raw = Tenant("acme", api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client())
+    wrapped = llmkit.wrap(raw, middleware=[seen]).with_options(timeout=3)
+    wrapped.chat.completions.create(**CHAT)
+    assert wrapped.tenant == "acme"
+    assert list(inspect.signature(type(wrapped).__init__).parameters) == ["self", "tenant", "middleware", "options"]
+    assert seen.operations == ["chat.completions"]
+
+
+async def test_a_class_may_inherit_from_llmkit_and_from_its_own_sdk_subclass() -> None:
+    class Corp(openai.OpenAI):
+        def __init__(self, *, tenant: str, **options: Any) -> None:
+            super().__init__(**options)
+            self.tenant = tenant
+
+    class CorpKit(llmkit.OpenAI, Corp):
+        pass
+
+    fake, seen = FakeOpenAI(), Counter()
+    client: Any = CorpKit(tenant="acme", api_key="sk-fake", http_client=fake.http_client(), middleware=[seen])  # type: ignore[call-arg]
+    client.chat.completions.create(**CHAT)
+    assert client.tenant == "acme"
+    assert seen.operations == ["chat.completions"]
+
+
 async def test_wrap_gives_a_wrapped_client_another_stack() -> None:
     fake, first, second = FakeOpenAI(), Counter(), Counter()
     client = llmkit.wrap(fake.async_client(middleware=[first]), middleware=[second])
@@ -180,6 +218,8 @@ async def test_operations_are_named_after_their_endpoints() -> None:
     await client.fine_tuning.jobs.list_events("ftjob-1")
     await client.moderations.create(input="hi")
     await client.post("https://api.openai.com/v1/embeddings?x=1", cast_to=object, body={"input": "hi"})
+    await client.get("https://other.test/v1/assistants/asst_abcXYZ", cast_to=object)
+    await client.models.retrieve("davinci")
     await client.post("/own/thing", cast_to=object, body=["not", "an", "object"])
     assert seen.operations == [
         "models.get",
@@ -190,6 +230,8 @@ async def test_operations_are_named_after_their_endpoints() -> None:
         "fine_tuning.jobs.events.get",
         "moderations",
         "embeddings",
+        "assistants.get",
+        "models.get",
         "own.thing",
     ]
 

@@ -48,7 +48,7 @@ async def test_unconfigured_and_piped_it_writes_one_json_line_to_stderr(capsys: 
     assert event["tags"] == {"user": "alice"}
     assert event["finish_reason"] == "stop"
     assert event["attempts"] == 1
-    assert event["request_id"] == "req_fake_1"
+    assert event["openai_request_id"] == "req_fake_1"
     assert event["cached_tokens"] == event["reasoning_tokens"] == 0
     assert event["latency"] >= 0
     assert event["timestamp"].endswith("Z")
@@ -91,8 +91,12 @@ async def test_the_format_can_be_chosen(monkeypatch: pytest.MonkeyPatch, by_envi
 
 def test_an_unknown_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMKIT_LOG_FORMAT", "xml")
-    with pytest.raises(ValueError, match="'xml' is unknown; use 'console' or 'json'"):
+    with pytest.raises(ValueError, match="LLMKIT_LOG_FORMAT is 'xml'; use 'console' or 'json'"):
         StructlogSink()
+    monkeypatch.setenv("LLMKIT_LOG_FORMAT", "")
+    StructlogSink()
+    with pytest.raises(ValueError, match="format is 'yaml'"):
+        StructlogSink(format="yaml")  # type: ignore[arg-type]
 
 
 async def test_a_users_own_structlog_set_up_is_used_and_not_changed(capsys: pytest.CaptureFixture[str]) -> None:

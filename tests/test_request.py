@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from surfaces import CHAT
@@ -92,9 +94,11 @@ async def test_a_request_never_shows_its_body() -> None:
     ("given", "message"),
     [
         ("retry", "not a list"),
-        ({"retry": 1}, "not a list"),
+        ({"retry": 1}, "middleware is a dict, not a list"),
         (3, "not a list"),
         (passes, r"pass middleware=\[passes\]"),
+        (llmkit.Retry, r"pass middleware=\[Retry\(...\)\]"),
+        (llmkit.Retry(), r"pass middleware=\[Retry\(...\)\]"),
         ([llmkit.Retry], r"pass an instance: Retry\(\)"),
         ([3], "cannot be called"),
         ([lambda request: None], r"must take \(request, call_next\)"),
@@ -168,6 +172,92 @@ async def test_a_plain_function_that_returns_a_value_is_named() -> None:
     client = FakeOpenAI().async_client(middleware=[not_async])
     with pytest.raises(MiddlewareError, match="not_async returned str, not an awaitable"):
         await client.chat.completions.create(**CHAT)
+
+
+async def test_a_request_is_frozen_and_says_so() -> None:
+    seen: list[Request] = []
+
+    async def look(request: Request, call_next: CallNext) -> Any:
+        seen.append(request)
+        return await call_next(request)
+
+    await FakeOpenAI().async_client(middleware=[look]).chat.completions.create(**CHAT)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="model"):
+        seen[0].model = "x"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        seen[0].body["model"] = "x"  # type: ignore[index]
+    assert seen[0].replace().body is seen[0].body
+
+
+async def test_a_new_model_goes_only_where_there_is_one() -> None:
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        headers = {"content-type": "application/json"}
+        return httpx2.Response(200, content=request.content or b"{}", headers=headers)
+
+    async def other_model(request: Request, call_next: CallNext) -> Any:
+        return await call_next(request.replace(model="gpt-4o"))
+
+    async def other_body(request: Request, call_next: CallNext) -> Any:
+        return await call_next(request.replace(body={"x": 1}))
+
+    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    client = llmkit.AsyncOpenAI(api_key="sk-fake", http_client=http_client, middleware=[other_model])
+    assert await client.post("/x", body=[1, 2], cast_to=object) == [1, 2]
+    assert await client.post("/x", content=b"raw", cast_to=str) == "raw"
+    assert await client.post("/x", cast_to=str) == "{}"
+    changing = llmkit.wrap(client, middleware=[other_body])
+    assert await changing.post("/x", cast_to=object) == {"x": 1}
+    for options in ({"body": [1, 2]}, {"content": b"raw"}):
+        with pytest.raises(MiddlewareError, match="changed the body of x, which is no JSON object"):
+            await changing.post("/x", cast_to=object, **options)  # type: ignore[arg-type]
+
+
+async def test_a_changed_body_keeps_what_came_by_extra_body_apart() -> None:
+    async def warmer(request: Request, call_next: CallNext) -> Any:
+        assert "seed" not in request.body
+        return await call_next(request.replace(body={**request.body, "temperature": 1}))
+
+    fake = FakeOpenAI()
+    client = llmkit.AsyncAzureOpenAI(
+        api_key="azure-fake",
+        azure_endpoint="https://fake.azure.test",
+        api_version="1",
+        http_client=fake.async_http_client(),
+        middleware=[warmer],
+    )
+    extra = {"model": "router", "seed": openai.omit}
+    await client.chat.completions.create(**CHAT, seed=7, extra_body=extra)
+    (request,) = fake.requests
+    assert "/deployments/gpt-4o-mini/" in request.path
+    assert request.body["model"] == "router"
+    assert request.body["temperature"] == 1
+    assert "seed" not in request.body
+
+
+async def test_a_call_inside_a_call_by_a_bare_client_leaves_the_outer_one_alone() -> None:
+    inner = FakeOpenAI().client(middleware=[])
+    fake, records = FakeOpenAI(), list[llmkit.CallRecord]()
+
+    def key() -> str:
+        inner.chat.completions.create(**CHAT)
+        return "sk-fake"
+
+    client = fake.client(middleware=[llmkit.UsageLog(sinks=[records.append])], api_key=key)
+    client.chat.completions.create(**CHAT)
+    assert records[0].attempts == 1
+
+
+async def test_a_middleware_that_answers_by_itself_fills_the_record() -> None:
+    stored = await FakeOpenAI().async_client(middleware=[]).chat.completions.create(**CHAT)
+
+    async def answers(request: Request, call_next: CallNext) -> Any:
+        return stored
+
+    records: list[llmkit.CallRecord] = []
+    client = FakeOpenAI().async_client(middleware=[llmkit.UsageLog(sinks=[records.append]), answers])
+    assert await client.chat.completions.create(**CHAT) is stored
+    assert (records[0].attempts, records[0].complete) == (0, True)
+    assert records[0].total_tokens
 
 
 async def test_none_from_the_api_passes_through_the_stack() -> None:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from surfaces import CHAT
 
-from llmkit import CallNext, MiddlewareError, Request
+from llmkit import CallNext, CallRecord, MiddlewareError, Request, Retry, UsageLog
 from llmkit.testing import FakeOpenAI, virtual_time
 
 
@@ -19,6 +19,15 @@ async def sleeps(request: Request, call_next: CallNext) -> Any:
 async def sleeps_on_anyio(request: Request, call_next: CallNext) -> Any:
     await anyio.sleep(0.01)
     return await call_next(request)
+
+
+class Suspends:
+    def __await__(self) -> Any:
+        yield
+
+    async def __call__(self, request: Request, call_next: CallNext) -> Any:
+        await self
+        return await call_next(request)
 
 
 async def fails(request: Request, call_next: CallNext) -> Any:
@@ -48,6 +57,45 @@ async def test_a_stream_opened_before_the_suspension_is_closed() -> None:
     with pytest.raises(MiddlewareError, match="sleeps_after"):
         fake.client(middleware=[sleeps_after]).chat.completions.create(**CHAT, stream=True)
     assert fake.open_streams == 0
+
+
+def test_a_suspension_that_a_middleware_swallows_is_raised_all_the_same() -> None:
+    async def swallows(request: Request, call_next: CallNext) -> Any:
+        try:
+            return await call_next(request)
+        except MiddlewareError:
+            return "swallowed"
+
+    records: list[CallRecord] = []
+    client = FakeOpenAI().client(middleware=[UsageLog(sinks=[records.append]), swallows, Suspends()])
+    with pytest.raises(MiddlewareError, match="middleware Suspends awaited"):
+        client.chat.completions.create(**CHAT)
+    assert len(records) == 1
+
+
+def test_the_record_of_a_suspended_call_has_the_error() -> None:
+    records: list[CallRecord] = []
+    client = FakeOpenAI().client(middleware=[UsageLog(sinks=[records.append]), Suspends()])
+    with pytest.raises(MiddlewareError):
+        client.chat.completions.create(**CHAT)
+    assert records[0].error == "MiddlewareError"
+
+
+async def test_an_event_loop_error_from_below_the_stack_is_not_blamed_on_it() -> None:
+    async def token() -> str:
+        return "sk-fake"
+
+    def key() -> str:
+        coroutine = token()
+        try:
+            return asyncio.run(coroutine)
+        finally:
+            coroutine.close()
+
+    client = FakeOpenAI().client(middleware=[Retry()], api_key=key)
+    with pytest.raises(RuntimeError, match=r"asyncio\.run\(\) cannot be called") as caught:
+        client.chat.completions.create(**CHAT)
+    assert not isinstance(caught.value, MiddlewareError)
 
 
 def test_another_runtime_error_comes_out_as_it_is() -> None:

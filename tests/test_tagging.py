@@ -25,6 +25,31 @@ def test_one_instance_can_be_entered_twice() -> None:
     assert dict(current_tags()) == {}
 
 
+async def test_one_instance_serves_many_tasks_at_once() -> None:
+    label = llmkit.tags(user="alice")
+
+    async def enter(rounds: int) -> dict[str, Any]:
+        with label:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            return dict(current_tags())
+
+    assert await asyncio.gather(enter(1), enter(3), enter(2)) == [{"user": "alice"}] * 3
+
+
+def test_a_tag_that_is_none_is_left_out() -> None:
+    with llmkit.tags(user=None, feature="search"):
+        assert dict(current_tags()) == {"feature": "search"}
+
+
+async def test_tags_decorate_an_object_with_an_async_call() -> None:
+    class Job:
+        async def __call__(self) -> dict[str, Any]:
+            return dict(current_tags())
+
+    assert await llmkit.tags(feature="search")(Job())() == {"feature": "search"}
+
+
 def test_tags_decorate_a_function() -> None:
     @llmkit.tags(feature="search")
     def run(extra: int) -> tuple[dict[str, Any], int]:
@@ -60,7 +85,7 @@ def test_generators_are_refused_because_their_tags_would_leak() -> None:
 
 
 def test_a_tag_that_is_no_scalar_is_refused_by_name() -> None:
-    with pytest.raises(llmkit.InvalidTag, match=r"tag user=\['a'\] is list"):
+    with pytest.raises(llmkit.InvalidTag, match="tag user is a list"):
         llmkit.tags(user=["a"])  # type: ignore[arg-type]
 
 

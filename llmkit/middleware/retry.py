@@ -14,10 +14,10 @@ from llmkit.retries import server_wait, waits, worth_retrying
 class Retry:
     """Retries what another attempt may cure, after the wait the server asks for or else a jittered one.
 
-    `max_retries` is the client's default (the SDK's 2 unless said); a `max_retries` given to the client, to
-    `with_options` or to a call is the ceiling. The first wait lies within `first_wait` seconds and doubles up
-    to `max_wait`. The SDK's own loop is off while a Retry is in the stack, so attempts never multiply. When
-    they are spent, the API's last error is raised as it came.
+    The number of retries is the smaller of `max_retries` here and the `max_retries` given to the client, to
+    `with_options` or to the call; the SDK's 2 when neither is given. The first wait lies within `first_wait`
+    seconds and doubles up to `max_wait`. The SDK's own loop is off while a Retry is in the stack, so attempts
+    never multiply. When they are spent, the API's last error is raised as it came.
     """
 
     def __init__(self, *, max_retries: int | None = None, first_wait: float = 0.5, max_wait: float = 8.0) -> None:
@@ -45,8 +45,11 @@ class Retry:
                 wait = server_wait(error, now=now) or next(own_waits)
             taken += 1
             _sdk.log_retry(wait, taken=taken, limit=limit)
-            request.record.retry_wait += wait
-            await request.runtime.sleep(wait)
+            began = request.runtime.monotonic()
+            try:
+                await request.runtime.sleep(wait)
+            finally:
+                request.record.retry_wait += request.runtime.monotonic() - began
 
     def _limit(self, request: Request) -> int:
         given = [limit for limit in (self._max_retries, request.max_retries) if limit is not None]

@@ -10,12 +10,12 @@ import functools
 import json
 import types
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, closing
 from typing import Any, cast
 
 import openai
 
-from llmkit.streaming.watch import ByteReader, Watch
+from llmkit.streaming.reader import ByteReader
+from llmkit.streaming.watch import Watch
 
 _WATCH = "llmkit.watch"
 
@@ -24,12 +24,10 @@ class _Tap:
     """What the sync and the async byte stream share."""
 
     def __init__(self, response: Any, watch: Watch) -> None:
-        headers = response.headers
-        encoding = headers.get("content-encoding", "identity")
         self.watch = watch
         self._response = response
         self._source = response.stream
-        self._reader = ByteReader(watch, content_type=headers.get("content-type", ""), encoded=encoding != "identity")
+        self._reader = _reader(response, watch, encoding=response.headers.get("content-encoding", ""))
 
     def _at_end(self) -> bytes:
         rest = self._reader.flush()
@@ -106,13 +104,17 @@ def watch_loaded(response: Any, watch: Watch) -> None:
         content = response.content
     except RuntimeError:  # closed before it was read, by a hook of the user's
         content = b""
-    reader = ByteReader(watch, content_type=response.headers.get("content-type", ""), encoded=False)
+    reader = _reader(response, watch, encoding="")
     reader.feed(content)
     reader.flush()
     if reader.content:
         watch.saw_json(reader.content)
     watch.end(whole=True)
     response.extensions[_WATCH] = watch
+
+
+def _reader(response: Any, watch: Watch, *, encoding: str) -> ByteReader:
+    return ByteReader(watch, content_type=response.headers.get("content-type", ""), encoding=encoding)
 
 
 @functools.cache
@@ -140,21 +142,18 @@ def observed(stream_cls: Any) -> Any:
 def _sync_stream(cls: Any) -> Any:
     def __stream__(self: Any) -> Iterator[Any]:
         watch = _watch_of(self)
-        with closing(_stream_of(cls(), self)) as events:
-            if watch is None:
-                yield from events
-                return
-            try:
-                watch.reading = True
-                for event in events:
-                    if watch.saw(event):
-                        watch.reading = False
-                        yield event
-                        watch.reading = True
-            except BaseException as error:
-                _end(watch, error, self.response)
-                raise
-            _end(watch, None, self.response)
+        try:
+            for event in _stream_of(cls(), self):
+                if watch.saw(event):
+                    watch.reading = False
+                    yield event
+                    watch.reading = True
+        except BaseException as error:
+            _end(watch, error, self.response)
+            raise
+        finally:
+            self.response.close()
+        _end(watch, None, self.response)
 
     return __stream__
 
@@ -162,22 +161,18 @@ def _sync_stream(cls: Any) -> Any:
 def _async_stream(cls: Any) -> Any:
     async def __stream__(self: Any) -> AsyncIterator[Any]:
         watch = _watch_of(self)
-        async with aclosing(_stream_of(cls(), self)) as events:
-            if watch is None:
-                async for event in events:
+        try:
+            async for event in _stream_of(cls(), self):
+                if watch.saw(event):
+                    watch.reading = False
                     yield event
-                return
-            try:
-                watch.reading = True
-                async for event in events:
-                    if watch.saw(event):
-                        watch.reading = False
-                        yield event
-                        watch.reading = True
-            except BaseException as error:
-                _end(watch, error, self.response)
-                raise
-            _end(watch, None, self.response)
+                    watch.reading = True
+        except BaseException as error:
+            _end(watch, error, self.response)
+            raise
+        finally:
+            await self.response.aclose()
+        _end(watch, None, self.response)
 
     return __stream__
 
@@ -186,10 +181,9 @@ def _stream_of(cls: Any, stream: Any) -> Any:
     return cast("Any", super(cls, stream)).__stream__()
 
 
-def _watch_of(stream: Any) -> Watch | None:
-    watch: Watch | None = stream.response.extensions.get(_WATCH)
-    if watch is not None:
-        watch.typed = True
+def _watch_of(stream: Any) -> Watch:
+    watch: Watch = stream.response.extensions[_WATCH]
+    watch.typed = watch.reading = True
     return watch
 
 

@@ -59,7 +59,7 @@ async def test_latency_and_time_to_first_token_are_measured_on_the_calls_clock()
             pass
     (record,) = records
     assert record.time_to_first_token is not None
-    assert 1.0 <= record.time_to_first_token < (record.duration or 0.0)
+    assert 1.0 <= record.time_to_first_token < (record.latency or 0.0)
 
 
 async def test_a_chat_stream_is_asked_for_usage_and_the_caller_sees_no_difference() -> None:
@@ -121,6 +121,57 @@ async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_o
     assert ["stream_options" in r.body for r in fake.requests] == [True, False, False]
     assert [record.error for record in records] == [None, None]
     assert records[0].estimated
+
+
+async def test_a_server_that_blames_stream_options_by_location_is_understood() -> None:
+    detail = {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}
+    fake = FakeOpenAI().respond(httpx2.Response(422, json=detail))
+    client, _ = logged(fake)
+    assert [c async for c in await client.chat.completions.create(**CHAT, stream=True)]
+    assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize("detail", [[{"loc": ["body", "max_tokens"], "input": {"stream_options": 1}}], "bad", None])
+async def test_an_error_that_only_echoes_the_request_is_not_a_refusal(detail: Any) -> None:
+    fake = FakeOpenAI().respond(httpx2.Response(422, json={"detail": detail}))
+    client, _ = logged(fake)
+    with pytest.raises(openai.UnprocessableEntityError):
+        await client.chat.completions.create(**CHAT, stream=True)
+    assert len(fake.requests) == 1
+
+
+async def test_the_callers_own_bad_stream_options_are_the_callers() -> None:
+    fake = FakeOpenAI().error(400, param="stream_options.include_obfuscation")
+    client, _ = logged(fake)
+    options: Any = {"include_obfuscation": "yes"}
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(**CHAT, stream=True, stream_options=options)
+    assert len(fake.requests) == 1
+
+
+async def test_a_refusal_is_remembered_only_if_asking_without_helped() -> None:
+    fake = FakeOpenAI().error(400, param="stream_options").error(400, message="still bad")
+    client, _ = logged(fake)
+    with pytest.raises(openai.BadRequestError, match="still bad"):
+        await client.chat.completions.create(**CHAT, stream=True)
+    _ = [c async for c in await client.chat.completions.create(**CHAT, stream=True)]
+    assert ["stream_options" in r.body for r in fake.requests] == [True, False, True]
+
+
+async def test_a_layer_above_that_calls_twice_gets_one_report() -> None:
+    records: list[CallRecord] = []
+    client = (
+        FakeOpenAI().error(500).reply("ok").async_client(middleware=[llmkit.Retry(), UsageLog(sinks=[records.append])])
+    )
+    with virtual_time():
+        await client.chat.completions.create(**CHAT)
+    assert len(records) == 1
+
+
+async def test_the_prompt_of_a_legacy_completion_is_kept_when_asked_for() -> None:
+    client, records = logged(FakeOpenAI(), content=True)
+    await client.completions.create(model="gpt-3.5-turbo-instruct", prompt="A colour:")
+    assert records[0].prompt == "A colour:"
 
 
 async def test_another_bad_request_is_the_callers() -> None:

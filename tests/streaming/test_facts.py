@@ -3,12 +3,47 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseCompletedEvent
 
 from llmkit import CallRecord
-from llmkit.streaming.facts import answer_text, is_final, is_usage_chunk, note_answer, text_of, view
+from llmkit.streaming.facts import answer_text, is_final, is_news, is_usage_chunk, note_answer, texts_of, view
 from llmkit.testing import VirtualClock
+
+KEYS = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "refusal",
+    "tool_calls",
+    "function",
+    "arguments",
+    "text",
+    "index",
+    "finish_reason",
+    "usage",
+    "prompt_tokens",
+    "input_tokens",
+    "prompt_tokens_details",
+    "cached_tokens",
+    "type",
+    "object",
+    "status",
+    "error",
+    "code",
+    "response",
+    "data",
+    "id",
+    "model",
+    "output",
+    "output_index",
+    "incomplete_details",
+    "reason",
+    "moderation",
+]
 
 
 def noted(answer: Any) -> CallRecord:
@@ -69,14 +104,51 @@ def test_json_that_the_sdk_knows_no_model_for_is_read_inside_its_models() -> Non
 def test_a_response_that_failed_says_why() -> None:
     failed = {"object": "response", "status": "failed", "error": {"code": "server_error", "message": "sorry"}}
     record = noted({"type": "response.failed", "response": failed})
-    assert (record.finish_reasons, record.error_code) == (("failed",), "server_error")
+    assert (record.finish_reasons, record.error, record.error_code) == (("failed",), "APIError", "server_error")
+    assert noted({"object": "response", "status": "failed"}).error == "APIError"
+    assert noted({"object": "batch", "error": {"code": "x"}}).error is None
 
 
 def test_every_choice_has_its_finish_reason() -> None:
-    assert noted({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}).finish_reasons == (
-        "stop",
-        "length",
-    )
+    choices = [{"index": 0, "finish_reason": "stop"}, {"index": 1, "finish_reason": "length"}]
+    assert noted({"choices": choices}).finish_reasons == ("stop", "length")
+
+
+def test_a_reason_that_comes_twice_counts_once() -> None:
+    record, reasons = CallRecord(operation="x", model=None, runtime=VirtualClock()), dict[int, str]()
+    for _ in range(2):
+        note_answer(record, view({"choices": [{"index": 0, "finish_reason": "stop"}]}), reasons)
+    assert record.finish_reasons == ("stop",)
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_response_that_has_not_ended_has_no_finish_reason(status: str) -> None:
+    assert noted({"object": "response", "status": status}).finish_reasons == ()
+
+
+def test_an_assistants_event_is_read_through_its_run() -> None:
+    run = {"object": "thread.run", "id": "run_1", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    assert noted({"event": "thread.run.completed", "data": run}).total_tokens == 7
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON)
+def test_no_json_at_all_makes_reading_fail(data: Any) -> None:
+    answer = view(data)
+    noted(data)
+    note_answer(CallRecord(operation="x", model=None, runtime=VirtualClock()), answer, {})
+    assert isinstance(texts_of(answer), list)
+    assert isinstance(answer_text(answer), str)
+    assert is_final(answer) in (True, False)
+    assert is_news(answer) in (True, False)
+    assert is_usage_chunk(answer) in (True, False)
 
 
 def test_a_batch_status_is_not_a_finish_reason() -> None:
@@ -86,18 +158,19 @@ def test_a_batch_status_is_not_a_finish_reason() -> None:
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        ({"choices": [{"delta": {"content": "hi"}}]}, "hi"),
-        ({"choices": [{"delta": {"refusal": "no"}}]}, "no"),
-        ({"choices": [{"delta": {"tool_calls": [{"function": {"arguments": '{"a"'}}]}}]}, '{"a"'),
-        ({"choices": [{"delta": {"tool_calls": [{"function": None}]}}]}, ""),
-        ({"choices": [{"text": "old"}]}, "old"),
-        ({"choices": []}, ""),
-        ({"type": "response.output_text.delta", "delta": "hi"}, "hi"),
-        ({"type": "response.created", "response": {}}, ""),
+        ({"choices": [{"delta": {"content": "hi"}}]}, [(0, "hi")]),
+        ({"choices": [{"index": 1, "delta": {"refusal": "no"}}]}, [(1, "no")]),
+        ({"choices": [{"delta": {"tool_calls": [{"function": {"arguments": '{"a"'}}]}}]}, [(0, '{"a"')]),
+        ({"choices": [{"delta": {"tool_calls": [{"function": None}]}}]}, []),
+        ({"choices": [{"text": "old"}]}, [(0, "old")]),
+        ({"choices": []}, []),
+        ({"type": "response.output_text.delta", "output_index": 2, "delta": "hi"}, [(2, "hi")]),
+        ({"type": "response.audio.delta", "delta": "AAAA"}, []),
+        ({"type": "response.created", "response": {}}, []),
     ],
 )
-def test_the_text_of_an_event(event: Any, text: str) -> None:
-    assert text_of(view(event)) == text
+def test_the_texts_of_an_event(event: Any, text: list[tuple[int, str]]) -> None:
+    assert texts_of(view(event)) == text
 
 
 def test_the_text_of_a_responses_answer_has_messages_refusals_and_arguments() -> None:
@@ -106,7 +179,7 @@ def test_the_text_of_a_responses_answer_has_messages_refusals_and_arguments() ->
         {"type": "function_call", "arguments": "{}"},
         {"type": "reasoning"},
     ]
-    assert answer_text(view({"output": output})) == "blue\nno\n{}"
+    assert answer_text(view({"output": output})) == "blueno\n{}"
     assert answer_text(view({"data": []})) == ""
 
 

@@ -389,7 +389,7 @@ async def test_an_answer_that_is_json_in_name_only_or_endless_is_left_alone(monk
     async with client.chat.completions.with_streaming_response.create(**CHAT) as response:
         assert await response.read() == b"not json"
     assert only(records).total_tokens is None
-    monkeypatch.setattr("llmkit.streaming.watch._MAX_KEPT", 10)
+    monkeypatch.setattr("llmkit.streaming.reader._MAX_KEPT", 10)
     long = json.dumps({"usage": USAGE}).encode()
     client, _, records = clients(Body([long[:8], long[8:16], long[16:]]), **{"content-type": "application/json"})
     async with client.chat.completions.with_streaming_response.create(**CHAT) as response:
@@ -441,6 +441,122 @@ async def test_a_response_closed_by_a_hook_of_the_users_ends_its_call() -> None:
     assert only(records).over
 
 
+@pytest.mark.parametrize("by_lines", [False, True])
+@pytest.mark.parametrize(
+    "body",
+    [
+        sse(BODY[0], done=False),
+        b"",
+        b"<html>502</html>",
+        b'event: response.created\ndata: {"type": "response.created", "response": {}, "sequence_number": 0}\n\n',
+    ],
+)
+async def test_a_connection_that_closes_cleanly_before_the_end_is_a_cut(body: bytes, by_lines: bool) -> None:
+    client, _, records = clients(Body([body]))
+    if by_lines:
+        async with client.chat.completions.with_streaming_response.create(**CHAT, stream=True) as response:
+            _ = [line async for line in response.iter_lines()]
+    elif b"response." in body:
+        _ = [item async for item in await client.responses.create(**RESPONSES, stream=True)]
+    else:
+        _ = [item async for item in await client.chat.completions.create(**CHAT, stream=True)]
+    assert (only(records).complete, only(records).estimated, only(records).error) == (False, True, None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 20), max_size=40))
+def test_done_is_seen_wherever_the_network_cuts_it(sizes: list[int]) -> None:
+    _, client, records = clients(Body(cut(sse(BODY[0]), sizes)))  # no finish reason, as some servers do it
+    assert len(list(client.chat.completions.create(**CHAT, stream=True))) == 1
+    assert only(records).complete
+
+
+async def test_streams_of_other_kinds_are_whole_when_their_body_is() -> None:
+    client, _, records = clients(Body([sse({"kind": "tick"}, done=False)]))
+    stream = await client.post(
+        "/custom", body={"x": 1}, cast_to=object, stream=True, stream_cls=openai.AsyncStream[object]
+    )
+    assert [item async for item in stream] == [{"kind": "tick"}]
+    assert only(records).complete
+    assert only(records).total_tokens is None
+
+
+async def test_a_transcript_is_whole_after_its_last_event() -> None:
+    events = [{"type": "transcript.text.delta", "delta": "hi"}, {"type": "transcript.text.done", "text": "hi"}]
+    client, _, records = clients(Body([sse(item, done=False) for item in events], hangs=True))
+    stream = await client.audio.transcriptions.create(model="t", file=b"sound", stream=True)
+    async for event in stream:
+        if event.type == "transcript.text.done":
+            break
+    await stream.close()
+    assert only(records).complete
+
+
+async def test_the_choices_of_a_stream_are_captured_apart() -> None:
+    records: list[CallRecord] = []
+    body = Body([sse(delta("A"), delta("a", index=1), delta("B"), delta("b", index=1))])
+    client = llmkit.AsyncOpenAI(
+        api_key="sk-fake",
+        http_client=httpx2.AsyncClient(transport=serve(body)),
+        middleware=[UsageLog(sinks=[records.append], content=True)],
+    )
+    _ = [item async for item in await client.chat.completions.create(**CHAT, n=2, stream=True)]
+    assert only(records).answer == "AB\nab"
+
+
+async def test_a_stream_that_a_middleware_drops_is_closed_and_the_call_ends() -> None:
+    async def instead(request: Any, call_next: Any) -> Any:
+        await call_next(request)
+        return "cached"
+
+    body = Body([sse(*BODY)])
+    records: list[CallRecord] = []
+    client = llmkit.AsyncOpenAI(
+        api_key="sk-fake",
+        http_client=httpx2.AsyncClient(transport=serve(body)),
+        middleware=[UsageLog(sinks=[records.append]), instead],
+    )
+    answer: Any = await client.chat.completions.create(**CHAT, stream=True)
+    assert answer == "cached"
+    assert body.closes == 1
+    check_cut(only(records))
+
+
+async def test_a_stream_that_a_middleware_wraps_stays_open() -> None:
+    async def shouting(request: Any, call_next: Any) -> Any:
+        stream = await call_next(request)
+
+        async def shout() -> AsyncIterator[str]:
+            async for item in stream:
+                yield (item.choices[0].delta.content or "").upper()
+
+        return shout()
+
+    records: list[CallRecord] = []
+    client = llmkit.AsyncOpenAI(
+        api_key="sk-fake",
+        http_client=httpx2.AsyncClient(transport=serve(Body([sse(*BODY)]))),
+        middleware=[UsageLog(sinks=[records.append]), shouting],
+    )
+    answer: Any = await client.chat.completions.create(**CHAT, stream=True)
+    assert [text async for text in answer] == ["HELLO", " THERE", ""]
+    check_whole(only(records))
+
+
+async def test_async_streams_left_with_break_do_not_disturb_the_event_loop() -> None:
+    problems: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
+    fake = FakeOpenAI().reply("a longer answer")
+    with fake.serve() as base_url:
+        async with llmkit.AsyncOpenAI(api_key="sk-fake", base_url=base_url, middleware=[UsageLog(sinks=[])]) as client:
+            for _ in range(5):
+                async for _ in await client.chat.completions.create(**CHAT, stream=True):
+                    break
+                gc.collect()
+                await asyncio.sleep(0.01)
+    assert problems == []
+
+
 async def test_the_stream_is_the_sdks_own_and_keeps_its_response() -> None:
     client, _, _ = clients(Body([sse(*BODY)]))
     stream = await client.chat.completions.create(**CHAT, stream=True)
@@ -448,24 +564,6 @@ async def test_the_stream_is_the_sdks_own_and_keeps_its_response() -> None:
     assert type(stream).__name__ == "AsyncStream"
     assert isinstance(stream.response, httpx2.Response)
     await stream.response.aclose()
-
-
-async def test_a_bare_stream_of_an_unplugged_response_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    from openai.types.chat import ChatCompletionChunk
-
-    from llmkit.streaming.taps import observed
-
-    raw = openai.AsyncOpenAI(api_key="sk-fake")
-    response = httpx2.Response(200, content=sse(*BODY), request=httpx2.Request("POST", "https://x.test"))
-    stream = observed(openai.AsyncStream[ChatCompletionChunk])(
-        cast_to=ChatCompletionChunk, response=response, client=raw
-    )
-    assert len([item async for item in stream]) == 4
-    sync_response = httpx2.Response(200, content=sse(*BODY), request=httpx2.Request("POST", "https://x.test"))
-    sync_stream = observed(openai.Stream[ChatCompletionChunk])(
-        cast_to=ChatCompletionChunk, response=sync_response, client=openai.OpenAI(api_key="sk-fake")
-    )
-    assert len(list(sync_stream)) == 4
 
 
 async def test_over_a_real_socket_a_dropped_stream_and_a_whole_one_are_told_apart() -> None:
