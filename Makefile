@@ -33,6 +33,8 @@ clean:
 	rm -rf $(VENV) build dist
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llmkit needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make clean, then make PYTHON=python3.11 ...")'
+	@echo "Installing into $(VENV), which takes a few seconds ..."
 	$(PYTHON) -m venv $(VENV)
 
 # What is tested and demonstrated is the built wheel, not the checkout.

@@ -54,7 +54,8 @@ async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         "httpx2.AsyncHTTPTransport.handle_async_request", fake.async_http_client()._transport.handle_async_request
     )
-    namespace: dict[str, Any] = {"llmkit": llmkit, "client": fake.async_client(), "__name__": "readme"}
+    namespace: dict[str, Any] = {"llmkit": llmkit, "pytest": pytest, "AsyncOpenAI": llmkit.AsyncOpenAI}
+    namespace |= {"client": fake.async_client(), "__name__": "readme"}
     code = compile(BLOCKS[number], f"README block {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)
     if inspect.isawaitable(result):
