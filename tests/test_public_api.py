@@ -46,7 +46,7 @@ def test_the_version_is_one_in_the_package_and_the_changelog() -> None:
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-P", "-B", "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_importing_llmkit_loads_nothing_until_a_name_is_used() -> None:
