@@ -18,6 +18,7 @@ _KNOWN = (
     "input_tokens",
     "output_tokens",
     "total_tokens",
+    "predicted_tokens",
     "cached_tokens",
     "reasoning_tokens",
     "latency",
@@ -32,6 +33,7 @@ _KNOWN = (
 """Fields of the record that are logged when they are known, in this order."""
 
 
+_SAME = (("response_model", "model"), ("predicted_tokens", "input_tokens"))
 _IN_THE_TEXT = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 
@@ -91,7 +93,8 @@ def fields(record: CallRecord) -> dict[str, Any]:
         event["finish_reason"] = ",".join(record.finish_reasons)
     if record.tags:
         event["tags"] = dict(record.tags)
-    event.update({name: True for name in ("stream", "estimated") if getattr(record, name)})
+    flags = ("stream", "estimated", "trimmed_messages")
+    event.update({name: getattr(record, name) for name in flags if getattr(record, name)})
     if not record.complete:
         event["complete"] = False
     return event
@@ -113,6 +116,8 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
 
 def _brief(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """For a terminal: without the zeros, and without what the text says already."""
-    same = event.get("response_model") == event.get("model")
-    hidden = _IN_THE_TEXT | {"response_model"} if same else _IN_THE_TEXT
+    hidden = {*_IN_THE_TEXT}
+    for name, other in _SAME:
+        if event.get(name) == event.get(other):
+            hidden.add(name)
     return {name: value for name, value in event.items() if name not in hidden and (value or value is False)}

@@ -71,6 +71,11 @@ class CallRecord:
     finish_reasons: tuple[str, ...] = ()
     """One for each choice; a Responses call has its status or the reason it is incomplete."""
 
+    predicted_tokens: int | None = None
+    """The input tokens counted before the call, after trimming."""
+    trimmed_messages: int = 0
+    """Messages left out because they did not fit."""
+
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
 
 
 class Runtime(Protocol):
@@ -14,6 +18,10 @@ class Runtime(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`: suspend in an async client, block the thread in a sync one."""
+        ...
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Do CPU work or blocking I/O: in a thread in an async client, right here in a sync one."""
         ...
 
     def monotonic(self) -> float:
@@ -32,6 +40,10 @@ class AsyncRuntime:
         """Suspend the task."""
         await anyio.sleep(seconds)
 
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run `work` in a thread."""
+        return await anyio.to_thread.run_sync(work)
+
     def monotonic(self) -> float:
         """Seconds on `time.monotonic`."""
         return time.monotonic()
@@ -47,6 +59,10 @@ class SyncRuntime(AsyncRuntime):
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
         time.sleep(seconds)  # noqa: ASYNC251 - a sync client has no event loop to block
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run `work` here."""
+        return work()
 
 
 ASYNC: Runtime = AsyncRuntime()

@@ -6,15 +6,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmkit.testing._fake_records import FakeRequest
     from llmkit.testing.clock import VirtualClock, virtual_time
     from llmkit.testing.fake import FakeOpenAI
+    from llmkit.testing.fake.records import FakeRequest
 
 __all__ = ["FakeOpenAI", "FakeRequest", "VirtualClock", "virtual_time"]
 
 _MODULE_OF = {
     "FakeOpenAI": "llmkit.testing.fake",
-    "FakeRequest": "llmkit.testing._fake_records",
+    "FakeRequest": "llmkit.testing.fake.records",
     "VirtualClock": "llmkit.testing.clock",
     "virtual_time": "llmkit.testing.clock",
 }

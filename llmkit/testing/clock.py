@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
+from typing import TypeVar
 
 from llmkit import runtime
+
+T = TypeVar("T")
 
 
 class VirtualClock:
@@ -25,6 +28,10 @@ class VirtualClock:
         """Note the wait and move the clock past it."""
         self.sleeps.append(seconds)
         self.advance(max(0.0, seconds))
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Do `work` here and now, so that no thread changes the order of things."""
+        return work()
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass without anybody having slept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.testing._fake_records import ApiError, JSONObject, as_list, as_object
+from llmkit.testing.fake.records import ApiError, JSONObject, as_list, as_object
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 

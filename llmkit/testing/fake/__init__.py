@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
-from llmkit.testing import _fake_outcomes as outcomes
-from llmkit.testing._fake_http import FakeTransport, Network
-from llmkit.testing._fake_prompt import prompt_text, with_default
-from llmkit.testing._fake_records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
-from llmkit.testing._fake_routes import Operation, resolve
-from llmkit.testing._fake_server import serve
+from llmkit.testing.fake import plans
+from llmkit.testing.fake.answers import answer
+from llmkit.testing.fake.arguments import check_count
+from llmkit.testing.fake.http import FakeTransport, Network
+from llmkit.testing.fake.prompt import prompt_text, with_default
+from llmkit.testing.fake.records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
+from llmkit.testing.fake.routes import Operation, resolve
+from llmkit.testing.fake.server import serve
 from llmkit.tokens.estimate import estimate_tokens
 
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ class FakeOpenAI:
     Replies and drops wait for the next valid request that generates text (chat, responses, completions);
     the others answer whatever request comes next.
 
-    With nothing queued the answer is `You said: ` and the last user text; for a JSON schema, a minimal valid
-    instance of it. Embeddings are unit vectors of hashed character trigrams. Tokens are `estimate_tokens` of
+    With nothing queued the answer is `You said: ` and the last user text; for a JSON schema, a small instance of it
+    that obeys types, bounds, minimal lengths and common formats, but not `pattern`: queue a reply for such a
+    schema. Embeddings are unit vectors of hashed character trigrams. Tokens are `estimate_tokens` of
     the prompt's text (tools and schema included) and of the generated text. Ids count up from 1.
 
     Args:
@@ -52,8 +55,7 @@ class FakeOpenAI:
         max_prompt_tokens: int | None = None,
         base_url: str = "https://fake.openai.test/v1",
     ) -> None:
-        if stream_chars < 1:
-            raise ValueError(f"stream_chars must be at least 1, not {stream_chars}")
+        check_count("stream_chars", stream_chars, least=1)
         self.base_url = base_url
         self.requests: list[FakeRequest] = []
         self._stream_chars = stream_chars
@@ -78,13 +80,7 @@ class FakeOpenAI:
         `{"prompt_tokens_details": {"cached_tokens": 64}}`.
         """
         return self._plan(
-            Reply(
-                text=text,
-                tool_calls=outcomes.tool_calls(tool_calls),
-                refusal=refusal,
-                finish_reason=finish_reason,
-                usage=usage or {},
-            )
+            plans.reply(text, calls=tool_calls, refusal=refusal, finish_reason=finish_reason, usage=usage)
         )
 
     def drop(
@@ -97,19 +93,10 @@ class FakeOpenAI:
     ) -> Self:
         """Queue a reply whose connection breaks `after` that many server-sent events.
 
-        A body that is not streamed breaks off halfway. `error` is what the transport raises then, an
-        `httpx2.ReadError` unless given.
+        A stream that has no more events breaks before its last one, a body that is not streamed halfway.
+        `error` is what the transport raises then, an `httpx2.ReadError` unless given.
         """
-        if after < 0:
-            raise ValueError(f"after must be at least 0, not {after}")
-        return self._plan(
-            Reply(
-                text=text,
-                tool_calls=outcomes.tool_calls(tool_calls),
-                drop_after=after,
-                drop_error=error or httpx2.ReadError("the fake connection was dropped"),
-            )
-        )
+        return self._plan(plans.drop(text, after=after, calls=tool_calls, error=error))
 
     def error(
         self,
@@ -123,19 +110,19 @@ class FakeOpenAI:
     ) -> Self:
         """Queue an error in OpenAI's shape; what is not given is what the API says for `status` and `code`."""
         return self._plan(
-            outcomes.error(status, code=code, message=message, type=type, param=param, headers=headers or {})
+            plans.error(status, code=code, message=message, type=type, param=param, headers=headers or {})
         )
 
     def fail(self, error: Exception) -> Self:
         """Queue an exception of the transport, such as `httpx2.ConnectError("refused")`."""
-        return self._plan(outcomes.failure(error))
+        return self._plan(plans.failure(error))
 
     def respond(self, response: httpx2.Response | Callable[[FakeRequest], httpx2.Response]) -> Self:
         """Queue a response of your own, or a function that makes it from the request.
 
         A body given as an iterator arrives in the iterator's chunks.
         """
-        return self._plan(outcomes.response(response))
+        return self._plan(plans.response(response))
 
     def http_client(self) -> httpx2.Client:
         """The `http_client` for an `openai.OpenAI`."""
@@ -168,6 +155,11 @@ class FakeOpenAI:
         return serve(self._handle, self._network)
 
     @property
+    def pending(self) -> int:
+        """How many queued answers no request has taken yet: 0 at the end of a test that used them all."""
+        return len(self._queue)
+
+    @property
     def open_streams(self) -> int:
         """How many answers a client has received and not closed: 0 unless something leaks."""
         return len(self._network.open)
@@ -188,7 +180,7 @@ class FakeOpenAI:
             return planned(request, number)
         if isinstance(found, ApiError):
             return found.answer(number)
-        return outcomes.answer(found, self._turn(number, body, with_default(planned, body)))
+        return answer(found, self._turn(number, body, with_default(planned, body)))
 
     def _take(self, request: FakeRequest, *, takes_reply: bool) -> tuple[int, Reply | Outcome]:
         """Number the request and take its planned answer; a reply it cannot have stays in the queue."""

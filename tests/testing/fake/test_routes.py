@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx2
 import openai
 import pytest
 
@@ -80,8 +81,17 @@ def test_the_deployment_is_the_model_of_a_body_without_one(fake: FakeOpenAI) -> 
 
 @pytest.mark.parametrize("path", ["/nonsense", "/chat"])
 def test_unknown_paths_are_not_found(sdk: openai.OpenAI, path: str) -> None:
-    with pytest.raises(openai.NotFoundError, match="Invalid URL"):
+    with pytest.raises(openai.NotFoundError, match=f"FakeOpenAI does not serve POST /v1{path}; queue an answer"):
         sdk.post(path, cast_to=object, body={})
+
+
+def test_an_endpoint_that_is_not_served_takes_a_queued_response(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
+    message = "FakeOpenAI does not serve POST /v1/audio/speech; queue an answer for it with respond()"
+    with pytest.raises(openai.NotFoundError) as caught:
+        sdk.audio.speech.create(model="tts-1", voice="alloy", input="Hello")
+    assert caught.value.body["message"] == message
+    fake.respond(httpx2.Response(200, content=b"sound"))
+    assert sdk.audio.speech.create(model="tts-1", voice="alloy", input="Hello").content == b"sound"
 
 
 def test_the_bare_host_is_not_found(fake: FakeOpenAI) -> None:

@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import Any
 
-from llmkit.testing._fake_records import JSONObject, as_list, as_object
+from llmkit.testing.fake.records import JSONObject, as_list, as_object
 
 _FORMATS = {
     "date": "2024-01-01",
@@ -28,7 +28,7 @@ class _TooDeep(Exception):
 
 
 def minimal_instance(schema: JSONObject) -> Any:
-    """The shallowest instance of `schema`; `pattern` is ignored.
+    """The shallowest instance of `schema`; `pattern`, `uniqueItems`, `contains` and `not` are ignored.
 
     Raises `ValueError` when the schema needs itself without end.
     """
@@ -112,8 +112,8 @@ def _number(schema: JSONObject, *, whole: bool) -> float:
     low: float = _first(schema, "minimum", "exclusiveMinimum", "maximum") or 0
     high: float = _first(schema, "maximum", "exclusiveMaximum") or low
     step: float = schema.get("multipleOf", 1)
-    near = math.ceil(low / step) * step
-    candidates = (0, near, near + step, low, high, high - 1, (low + high) / 2)
+    above, below = math.ceil(low / step) * step, math.floor(high / step) * step
+    candidates = (0, above, above + step, low, high, below, below - step, (low + high) / 2)
     return next((value for value in candidates if _fits(value, schema, whole=whole)), 0)
 
 

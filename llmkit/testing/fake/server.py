@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import httpx2
 
-from llmkit.testing._fake_http import Body, Network, fake_request
-from llmkit.testing._fake_records import Answer, FakeRequest
+from llmkit.testing.fake.http import Body, Network, fake_request
+from llmkit.testing.fake.records import Answer, FakeRequest
 
 _FRAMING = {"connection", "content-length", "transfer-encoding"}
 

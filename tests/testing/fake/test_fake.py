@@ -186,7 +186,9 @@ def test_respond_refuses_a_body_that_only_a_loop_can_read(fake: FakeOpenAI) -> N
     async def body() -> object:
         yield b""
 
-    fake.respond(httpx2.Response(200, content=body()))
+    with pytest.raises(TypeError, match="plain iterator"):
+        fake.respond(httpx2.Response(200, content=body()))
+    fake.respond(lambda request: httpx2.Response(200, content=body()))
     with fake.http_client() as client, pytest.raises(TypeError, match="plain iterator"):
         client.get("https://any.test/v1/x")
 
@@ -217,15 +219,12 @@ def test_threads_share_the_queue_without_losing_an_answer(fake: FakeOpenAI, sdk:
     assert len(fake.requests) == 64
 
 
-@pytest.mark.parametrize("options", [{"stream_chars": 0}, {"cut": 0}, {"cut": [3, 0]}])
-def test_sizes_below_one_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        FakeOpenAI(**options)
-
-
-def test_a_drop_before_the_beginning_is_refused(fake: FakeOpenAI) -> None:
-    with pytest.raises(ValueError, match="at least 0"):
-        fake.drop(after=-1)
+def test_pending_counts_the_answers_nobody_has_taken(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
+    assert fake.pending == 0
+    fake.reply("one").error(500).respond(httpx2.Response(200))
+    assert fake.pending == 3
+    ask(sdk)
+    assert fake.pending == 2
 
 
 def test_importing_the_package_imports_neither_pytest_nor_the_sdk() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmkit.testing._fake_chat import chat_usage
-from llmkit.testing._fake_records import CREATED, JSONObject, Turn, choice_count, usage_chunks
+from llmkit.testing.fake.chat import chat_usage
+from llmkit.testing.fake.records import CREATED, JSONObject, Turn, choice_count, usage_chunks
 
 
 def completion_body(turn: Turn) -> JSONObject:

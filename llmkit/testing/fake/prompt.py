@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from llmkit.testing._fake_records import JSONObject, Reply, as_list, as_object, json_text
-from llmkit.testing._fake_schema import minimal_instance
+from llmkit.testing.fake.records import JSONObject, Reply, as_list, as_object, json_text
+from llmkit.testing.fake.schema import minimal_instance
 
 
 def prompt_text(body: JSONObject) -> str:

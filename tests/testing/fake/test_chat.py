@@ -220,6 +220,17 @@ def test_a_dropped_stream_breaks_after_that_many_events(fake: FakeOpenAI, sdk: o
     assert fake.open_streams == 0
 
 
+@pytest.mark.parametrize("after", [5, 6, 99])
+def test_a_stream_with_fewer_events_still_breaks_before_its_last(
+    fake: FakeOpenAI, sdk: openai.OpenAI, after: int
+) -> None:
+    fake.drop("Hello", after=after)  # role, "Hell", "o", the finish reason, [DONE]
+    chunks = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+    assert [chunk.choices[0].finish_reason for chunk in islice(chunks, 4)][-1] == "stop"
+    with pytest.raises(openai.APIConnectionError):
+        next(chunks)
+
+
 async def test_a_dropped_async_stream_raises_the_error_given(fake: FakeOpenAI) -> None:
     fake.drop(after=0, tool_calls=WEATHER, error=httpx2.RemoteProtocolError("incomplete"))
     async with openai.AsyncOpenAI(api_key="k", base_url=fake.base_url, http_client=fake.async_http_client()) as client:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, Field
 
-from llmkit.testing._fake_schema import minimal_instance
+from llmkit.testing.fake.schema import minimal_instance
 
 
 class Leaf(BaseModel):
@@ -63,7 +63,14 @@ def test_only_what_is_required_is_given() -> None:
         ({}, None),
         ({"type": "number", "multipleOf": 0.1, "minimum": 0.25}, pytest.approx(0.3)),
         ({"type": "integer", "minimum": 2, "maximum": 1}, 0),
+        ({"type": "integer", "exclusiveMaximum": -3, "multipleOf": 5}, -5),
+        ({"type": "integer", "minimum": 1, "maximum": 7, "multipleOf": 7}, 7),
+        ({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2}, [1, 1]),
+        ({"type": "string", "minLength": 2, "maxLength": 2}, "xx"),
         ({"type": "string", "format": "email"}, "user@example.com"),
+        ({"type": "string", "format": "date"}, "2024-01-01"),
+        ({"type": "string", "format": "date-time"}, "2024-01-01T00:00:00Z"),
+        ({"type": "string", "format": "uuid"}, "00000000-0000-4000-8000-000000000000"),
         ({"type": "array", "prefixItems": [{"type": "boolean"}]}, [False]),
         (
             {

@@ -61,3 +61,9 @@ def test_threads_lose_no_time() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: drive(clock.sleep(1)), range(400)))
     assert (clock.monotonic(), len(clock.sleeps)) == (400.0, 400)
+
+
+def test_work_is_done_at_once_in_both_kinds_of_client() -> None:
+    with virtual_time():
+        assert drive(runtime.current(is_async=False).run_blocking(lambda: 3)) == 3
+        assert drive(runtime.current(is_async=True).run_blocking(lambda: 4)) == 4

@@ -9,7 +9,7 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Any
 
-from llmkit.testing._fake_records import JSONObject, Turn, as_list
+from llmkit.testing.fake.records import JSONObject, Turn, as_list
 from llmkit.tokens.estimate import estimate_tokens
 
 _WIDTHS = {"text-embedding-3-large": 3072}

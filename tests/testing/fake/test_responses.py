@@ -129,3 +129,11 @@ def test_a_dropped_stream_raises_a_connection_error(fake: FakeOpenAI, sdk: opena
     assert [event.type for event in islice(events, 2)] == ["response.created", "response.in_progress"]
     with pytest.raises(openai.APIConnectionError):
         next(events)
+
+
+def test_a_late_drop_keeps_the_response_from_completing(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
+    fake.drop("Hello", after=99)
+    events = sdk.responses.create(model="m", input="x", stream=True)
+    assert list(iter(lambda: next(events).type, "response.output_item.done"))[-1] == "response.content_part.done"
+    with pytest.raises(openai.APIConnectionError):
+        next(events)

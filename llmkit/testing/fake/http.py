@@ -12,17 +12,16 @@ import httpx2
 
 from llmkit import runtime
 from llmkit.sync import drive
-from llmkit.testing._fake_records import Answer, FakeRequest, as_object
+from llmkit.testing.fake.arguments import check_delay, cut_sizes
+from llmkit.testing.fake.records import Answer, FakeRequest, as_object
 
 
 class Network:
     """How bodies travel: the sizes of their chunks, the wait before each, and how many are open."""
 
     def __init__(self, *, cut: int | Sequence[int] | None, delay: float) -> None:
-        sizes = (cut,) if isinstance(cut, int) else tuple(cut or ())
-        if any(size < 1 for size in sizes):
-            raise ValueError(f"cut must be sizes of at least 1 byte, not {cut!r}")
-        self._sizes = sizes
+        check_delay(delay)
+        self._sizes = cut_sizes(cut)
         self._delay = delay
         self.open: set[Body] = set()
 

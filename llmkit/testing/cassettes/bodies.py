@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from llmkit.testing._cassette_secrets import PLACEHOLDER
+from llmkit.testing.cassettes.secrets import PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -57,6 +57,11 @@ def json_body(sent: RecordedRequest, recorded: RecordedRequest) -> None:
         return
     names = [*found[:_MOST_DIFFERENCES], *(["…"] if len(found) > _MOST_DIFFERENCES else [])]
     raise AssertionError(", ".join(names))
+
+
+def body_differences(sent: RecordedRequest, recorded: RecordedRequest) -> int:
+    """In how many keys two bodies differ."""
+    return sum(1 for _ in differences(_meaning(sent), _meaning(recorded)))
 
 
 def differences(sent: object, recorded: object, path: str = "") -> Iterator[str]:

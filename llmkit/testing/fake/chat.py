@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, zip_longest
 
-from llmkit.testing._fake_records import (
+from llmkit.testing.fake.records import (
     CREATED,
     JSONObject,
     Turn,

@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from llmkit.testing._fake_chat import chat_body, chat_events
-from llmkit.testing._fake_checks import chat_problem, embeddings_problem, missing_field, responses_problem
-from llmkit.testing._fake_completions import completion_body, completion_events
-from llmkit.testing._fake_embeddings import embedding_body
-from llmkit.testing._fake_models import model_body, models_body
-from llmkit.testing._fake_prompt import prompt_text
-from llmkit.testing._fake_records import ApiError, FakeRequest, JSONObject, Turn
-from llmkit.testing._fake_responses import response_body, response_events
+from llmkit.testing.fake.chat import chat_body, chat_events
+from llmkit.testing.fake.checks import chat_problem, embeddings_problem, missing_field, responses_problem
+from llmkit.testing.fake.completions import completion_body, completion_events
+from llmkit.testing.fake.embeddings import embedding_body
+from llmkit.testing.fake.models import model_body, models_body
+from llmkit.testing.fake.prompt import prompt_text
+from llmkit.testing.fake.records import ApiError, FakeRequest, JSONObject, Turn
+from llmkit.testing.fake.responses import response_body, response_events
 from llmkit.tokens.estimate import estimate_tokens
 
 _PATH = re.compile(r"(?:.*/v1|.*/openai)?(?:/deployments/(?P<deployment>[^/]+))?(?P<operation>/.+)")
@@ -46,7 +46,9 @@ def resolve(request: FakeRequest, *, max_prompt_tokens: int | None) -> tuple[Ope
     if problem := _key_problem(request):
         return problem, body
     if operation is None:
-        return ApiError(status=404, message=f"Invalid URL ({request.method} {request.path})"), body
+        hint = "queue an answer for it with respond()"
+        message = f"FakeOpenAI does not serve {request.method} {request.path}; {hint}"
+        return ApiError(status=404, message=message), body
     if request.method != operation.method:
         message = f"Not allowed to {request.method} on {request.path}. (HINT: you may need {operation.method}.)"
         return ApiError(status=405, message=message, code="method_not_supported"), body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmkit.testing._fake_records import CREATED, JSONObject, Turn, json_bytes, merged
+from llmkit.testing.fake.records import CREATED, JSONObject, Turn, json_bytes, merged
 from llmkit.tokens.estimate import estimate_tokens
 
 _ECHOED: JSONObject = {

@@ -2,24 +2,24 @@
 
 Put `pytest_plugins = ["llmkit.testing.cassettes"]` in the top `conftest.py` and mark a test with
 `@pytest.mark.vcr`. Every test then runs offline (loopback excepted); `pytest --record-mode=rewrite`
-records. A request replays only for the same method, path, query and body; no credential is kept, and
-the run fails when one is found; streams arrive in chunks cut at arbitrary bytes.
+records, and replaces a cassette only when its test passed. A request replays only for the same method,
+path, query and body; no credential is kept, and the run fails when one is found; streams arrive in chunks
+cut at arbitrary bytes.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmkit.testing._cassette_bodies import json_body, scrub_request, scrub_response
-from llmkit.testing._cassette_replay import network_like
-from llmkit.testing._cassette_secrets import find_secrets
+from llmkit.testing.cassettes.bodies import json_body, scrub_request, scrub_response
+from llmkit.testing.cassettes.folders import cassette_folder
+from llmkit.testing.cassettes.guard import GuardedPersister, Recordings
+from llmkit.testing.cassettes.replay import network_like
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -28,7 +28,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 FAKE_KEY = "sk-fake"
 LOOPBACK = [r"127(\.\d+){3}$", r"localhost$", r"::1$", r"/"]  # the last is a Unix socket
 
-_leaks = pytest.StashKey[list[str]]()
+_recordings = pytest.StashKey[Recordings]()
+_passed = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "--record-mode is refused while CI is set: record on your machine and commit the cassettes"
         )
     config.option.block_network = True
-    config.stash[_leaks] = []
+    config.stash[_recordings] = Recordings()
     # vcrpy logs each response before it is scrubbed; pytest would show that under a failed test.
     logging.getLogger("vcr").setLevel(logging.WARNING)
 
@@ -50,18 +51,49 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
     """Teach each VCR to compare bodies and to look for credentials."""
     vcr.register_matcher(json_body.__name__, json_body)
-    vcr.register_persister(_GuardedPersister(vcr.persister, config))
+    rewrites = config.getoption("--record-mode") == "rewrite" and vcr.record_mode != "none"
+    recordings = config.stash[_recordings]
+    vcr.register_persister(
+        GuardedPersister(vcr.persister, root=config.rootpath, recordings=recordings, rewrites=rewrites)
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether the test itself passed."""
+    report = yield
+    item.stash[_passed] = report.when == "call" and report.passed
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail the test whose recording held a credential."""
-    yield
-    # Not raised while vcrpy saves: it would leave the transports patched.
-    if leaks := item.config.stash[_leaks]:
-        message = "\n".join(leaks)
-        leaks.clear()
-        pytest.fail(message, pytrace=False)
+    """Replace the cassette of a test that passed, and fail the test whose recording held a credential."""
+    recordings = item.config.stash[_recordings]
+    try:
+        yield
+    except BaseException as error:
+        for leak in recordings.finish(passed=False):
+            error.add_note(leak)
+        raise
+    if leaks := recordings.finish(passed=item.stash.get(_passed, False)):
+        pytest.fail("\n".join(leaks), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def record_mode(record_mode: str) -> str:
+    """How cassettes are opened; to rewrite is to add to none, because pytest-recording would delete the old one."""
+    return "new_episodes" if record_mode == "rewrite" else record_mode
+
+
+@pytest.fixture
+def vcr_markers(request: pytest.FixtureRequest, vcr_markers: list[pytest.Mark]) -> list[pytest.Mark]:
+    """The `vcr` marks of a test, none of which may turn recording on."""
+    if vcr_markers:
+        settings = [request.getfixturevalue("vcr_config"), *(mark.kwargs for mark in vcr_markers)]
+        if any(each.get("record_mode", "none") != "none" for each in settings):
+            pytest.fail("record with --record-mode: a record_mode in a mark or in vcr_config is refused", pytrace=False)
+    return vcr_markers
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +110,9 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
-    """Where a module's cassettes are: `cassettes/<test module>` in pytest's root directory."""
-    return str(request.config.rootpath / "cassettes" / request.path.stem)
+    """Where a module's cassettes are: `tests/a/test_x.py` has `cassettes/a/test_x`, if `tests` is in `testpaths`."""
+    config = request.config
+    return str(cassette_folder(request.path, root=config.rootpath, testpaths=config.getini("testpaths")))
 
 
 @pytest.fixture
@@ -108,48 +141,11 @@ def recording_api_key(record_mode: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def replayed_transports(request: pytest.FixtureRequest, vcr: Any, record_mode: str) -> Iterator[None]:
+def replayed_transports(request: pytest.FixtureRequest, vcr: Any) -> Iterator[None]:
     """Put chunks and clear failures on top of what vcrpy patched; nothing to do in a test without vcr."""
     if vcr is None:
         yield
         return
-    if record_mode == "none" and vcr.record_mode.value != "none":
-        pytest.fail("record with --record-mode: a record_mode in a mark or in vcr_config is refused", pytrace=False)
     sizes: Sequence[int] | None = request.getfixturevalue("recut_sizes")
     with network_like(sizes, request.node.nodeid):
         yield
-
-
-class _GuardedPersister:
-    """pytest-recording's own persister, behind a look for credentials."""
-
-    def __init__(self, persister: Any, config: pytest.Config) -> None:
-        self._persister = persister
-        self._config = config
-
-    def load_cassette(self, cassette_path: str, serializer: Any) -> Any:
-        for path in map(Path, (cassette_path, *self._persister.extra_paths)):
-            if path.is_file() and (leak := self._leak(path, path.read_text("utf-8"))):
-                pytest.fail(leak, pytrace=False)
-        return self._persister.load_cassette(cassette_path, serializer)
-
-    def save_cassette(self, cassette_path: str, cassette_dict: Any, serializer: Any) -> None:
-        vcr_serialize: Any = importlib.import_module("vcr.serialize")  # vcrpy has no types
-        text: str = vcr_serialize.serialize(cassette_dict, serializer)
-        if leak := self._leak(Path(cassette_path), text):
-            self._config.stash[_leaks].append(f"{leak}\nNothing was written.")
-            return
-        self._persister.save_cassette(cassette_path, cassette_dict, serializer)
-
-    def _leak(self, path: Path, text: str) -> str | None:
-        if not (found := find_secrets(text)):
-            return None
-        shown = path.relative_to(self._config.rootpath) if path.is_relative_to(self._config.rootpath) else path
-        return "\n".join(
-            (
-                "A cassette holds what looks like a credential:",
-                *(f"  {shown}:{finding.line}: {finding.kind}" for finding in found),
-                "Scrub it with vcr_config (filter_headers, before_record_request, before_record_response),",
-                "record again, and revoke the credential if the file was ever committed.",
-            )
-        )

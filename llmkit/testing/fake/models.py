@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.testing._fake_records import CREATED, JSONObject, Turn
+from llmkit.testing.fake.records import CREATED, JSONObject, Turn
 
 MODELS = (
     "gpt-4.1",

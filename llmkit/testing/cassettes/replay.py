@@ -12,6 +12,8 @@ import anyio.lowlevel
 import httpx2
 import pytest
 
+from llmkit.testing.cassettes.bodies import body_differences, json_body
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 
@@ -93,7 +95,7 @@ def _explanation(error: Any, nodeid: str) -> str:
             f"{request.method} {request.path} was not replayed: {_reason(error)}",
             f"  cassette: {error.cassette.path}",
             f"  to record it: pytest '{nodeid}' --record-mode=rewrite",
-            "  with OPENAI_API_KEY or LLMKIT_RECORD_BASE_URL set; for llmkit's own tests: make record",
+            "  (the fixtures recording_api_key and recording_base_url read OPENAI_API_KEY and LLMKIT_RECORD_BASE_URL)",
         )
     )
 
@@ -105,8 +107,23 @@ def _reason(error: Any) -> str:
         return "it is in the cassette, but was played already"
     if not error.similar_requests:
         return "no recorded request resembles it"
-    _, _, failed = error.similar_requests[0]
+    failed = _closest(error)
     return "it differs from the closest recorded request in " + "; ".join(_difference(*each) for each in failed)
+
+
+def _closest(error: Any) -> list[tuple[str, str]]:
+    """How the request differs from the recorded one with the fewest differences, one not yet played if it can be."""
+    cassette = error.cassette
+    sent = cassette.filter_request(error.failed_request)
+    played = {id(request): cassette.play_counts[index] > 0 for index, (request, _) in enumerate(cassette.data)}
+
+    def distance(similar: tuple[Any, object, list[tuple[str, str]]]) -> tuple[int, bool]:
+        recorded, _, failed = similar
+        counts = (body_differences(sent, recorded) if name == json_body.__name__ else 1 for name, _ in failed)
+        return sum(counts), played[id(recorded)]
+
+    similar: list[tuple[Any, object, list[tuple[str, str]]]] = error.similar_requests
+    return min(similar, key=distance)[2]
 
 
 def _difference(matcher: str, detail: str) -> str:
