@@ -15,7 +15,7 @@ ROOT = Path(llmkit.__file__).parent
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
     {"errors", "runtime", "tokens"},
-    {"tagging", "retries", "streaming.sse", "context"},
+    {"tagging", "retries", "streaming.sse", "context", "prompts"},
     {"record"},
     {"request", "log", "streaming"},
     {"sync", "_sdk"},

@@ -1,0 +1,122 @@
+"""The two vocabularies, shipped with the package: nothing is downloaded, registered or read from the environment."""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+import lzma
+import re
+import threading
+from typing import TYPE_CHECKING, Final
+
+from llmkit.tokens.families import family_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiktoken import Encoding
+
+# Patterns and special tokens are those of tiktoken_ext.openai_public; a test compares them.
+PATTERNS: Final = {
+    "cl100k_base": (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    ),
+    "o200k_base": "|".join(
+        (
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"\p{N}{1,3}",
+            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+            r"\s*[\r\n]+",
+            r"\s+(?!\S)",
+            r"\s+",
+        )
+    ),
+}
+SPECIAL_TOKENS: Final = {
+    "cl100k_base": {
+        "<|endoftext|>": 100257,
+        "<|fim_prefix|>": 100258,
+        "<|fim_middle|>": 100259,
+        "<|fim_suffix|>": 100260,
+        "<|endofprompt|>": 100276,
+    },
+    "o200k_base": {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
+}
+LONGEST_SPACE: Final = 500_000  # characters; tiktoken 0.14 panics at about 999,000
+
+_SPACE = re.compile(rf"\s{{{LONGEST_SPACE}}}")
+_loaded: dict[str, Encoding] = {}
+_loading = threading.Lock()
+_begun: set[str] = set()
+_loading_soon = threading.Lock()
+
+
+def is_loaded(model: str) -> bool:
+    """Say whether counting for `model` can start at once; if not, the first count takes about 0.3 s of CPU.
+
+    An async caller runs that first count (or `load`) in a thread.
+    """
+    return family_of(model).vocabulary in _loaded
+
+
+def load_soon(model: str) -> None:
+    """Load the vocabulary of `model` in a thread of its own, if that has not begun; returns at once."""
+    name = family_of(model).vocabulary
+    with _loading_soon:
+        if name in _begun:
+            return
+        _begun.add(name)
+    threading.Thread(target=encoding, args=(name,), name=f"llmkit-{name}", daemon=True).start()
+
+
+def load(model: str) -> Encoding:
+    """Return the vocabulary of `model` as a `tiktoken.Encoding`, loading it once per process."""
+    return encoding(family_of(model).vocabulary)
+
+
+def encoding(name: str) -> Encoding:
+    """Return "o200k_base" or "cl100k_base", loading it once per process, whatever the number of threads."""
+    loaded = _loaded.get(name)
+    if loaded is not None:
+        return loaded
+    with _loading:
+        if name not in _loaded:
+            _loaded[name] = _build(name)
+    return _loaded[name]
+
+
+def text_length(name: str, text: str) -> int:
+    """Return the tokens of `text` in vocabulary `name`; special tokens in it count as the plain text they are."""
+    encode = encoding(name).encode_ordinary
+    if len(text) < LONGEST_SPACE or not _SPACE.search(text):
+        return len(encode(text))
+    return sum(len(encode(piece)) for piece in _cut(text))
+
+
+def _build(name: str) -> Encoding:
+    import tiktoken
+
+    ranks = {token: rank for rank, token in enumerate(tokens_by_rank(name))}
+    return tiktoken.Encoding(
+        name, pat_str=PATTERNS[name], mergeable_ranks=ranks, special_tokens=dict(SPECIAL_TOKENS[name])
+    )
+
+
+def tokens_by_rank(name: str) -> Iterator[bytes]:
+    """Yield the tokens of data/NAME.xz in order of rank: there, one length byte and the token's bytes."""
+    packed = importlib.resources.files("llmkit.tokens").joinpath("data", f"{name}.xz").read_bytes()
+    data = lzma.decompress(packed)
+    at, end = 0, len(data)
+    while at < end:
+        start = at + 1
+        at = start + data[at]
+        yield data[start:at]
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Split `text` inside every run of white space that is too long for tiktoken."""
+    ends = [match.end() for match in _SPACE.finditer(text)]
+    for start, end in itertools.pairwise((0, *ends, len(text))):
+        yield text[start:end]
