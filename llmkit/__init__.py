@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
+    from llmkit.context import (
+        ContextLengthExceeded,
+        DropOldest,
+        MiddleOut,
+        Summarize,
+        TruncateLongest,
+        trim_messages,
+    )
     from llmkit.errors import InvalidMiddleware, InvalidSink, InvalidTag, LLMKitError, MiddlewareError
     from llmkit.log import StructlogSink
+    from llmkit.middleware.context import Context
     from llmkit.middleware.retry import Retry
     from llmkit.middleware.usage_log import UsageLog
     from llmkit.record import CallRecord, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
     from llmkit.tagging import tags
+    from llmkit.tokens import TokenCount, count_tokens
+    from llmkit.tokens.models import ModelFacts, model_facts, register_model
 
 __version__ = "0.1.0"
 
@@ -24,24 +35,47 @@ __all__ = [
     "AzureOpenAI",
     "CallNext",
     "CallRecord",
+    "Context",
+    "ContextLengthExceeded",
+    "DropOldest",
     "InvalidMiddleware",
     "InvalidSink",
     "InvalidTag",
     "LLMKitError",
+    "MiddleOut",
     "Middleware",
     "MiddlewareError",
+    "ModelFacts",
     "OpenAI",
     "Request",
     "Retry",
     "Runtime",
     "Sink",
     "StructlogSink",
+    "Summarize",
+    "TokenCount",
+    "TruncateLongest",
     "UsageLog",
+    "count_tokens",
+    "model_facts",
+    "register_model",
     "tags",
+    "trim_messages",
     "wrap",
 ]
 
 _HOME = {
+    "llmkit.context": (
+        "ContextLengthExceeded",
+        "DropOldest",
+        "MiddleOut",
+        "Summarize",
+        "TruncateLongest",
+        "trim_messages",
+    ),
+    "llmkit.middleware.context": ("Context",),
+    "llmkit.tokens": ("TokenCount", "count_tokens"),
+    "llmkit.tokens.models": ("ModelFacts", "model_facts", "register_model"),
     "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
     "llmkit.errors": ("InvalidMiddleware", "InvalidSink", "InvalidTag", "LLMKitError", "MiddlewareError"),
     "llmkit.log": ("StructlogSink",),

@@ -13,6 +13,7 @@ import openai
 
 from llmkit import _sdk
 from llmkit.call import Call, attempt_starts
+from llmkit.middleware.context import Context
 from llmkit.middleware.retry import Retry
 from llmkit.middleware.usage_log import UsageLog
 from llmkit.request import Middleware, check_middleware
@@ -89,7 +90,7 @@ class _Stack:
 
 
 def _stack(middleware: Iterable[Middleware] | None, *, max_retries_stated: bool) -> _Stack:
-    layers = (UsageLog(), Retry()) if middleware is None else check_middleware(middleware)
+    layers = (UsageLog(), Context(), Retry()) if middleware is None else check_middleware(middleware)
     return _Stack(middleware=layers, max_retries_stated=max_retries_stated)
 
 
@@ -175,8 +176,8 @@ def _with_middleware(signature: inspect.Signature) -> inspect.Signature:
 class AsyncOpenAI(openai.AsyncOpenAI):
     """`openai.AsyncOpenAI` whose every call runs through `middleware`, first = outermost.
 
-    Without `middleware=` the stack is `UsageLog(), Retry()`; `middleware=[]` is the bare SDK. Everything derived
-    from the client keeps the stack: `with_options`, raw and streaming responses, streams, `parse`, pagination.
+    Without `middleware=` the stack is `UsageLog(), Context(), Retry()`; `middleware=[]` is the bare SDK. Everything
+    derived from the client keeps the stack: `with_options`, raw and streaming responses, streams, `parse`, pages.
     """
 
     if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 openai.OpenAIError
 └── LLMKitError
+    ├── ContextLengthExceeded, InvalidHistory    what cannot be trimmed to fit (llmkit.context, also ValueErrors)
     ├── InvalidSink          what was given as a sink cannot be one (also a TypeError)
     ├── InvalidMiddleware    what was given as `middleware=` cannot be one (also a TypeError)
     ├── MiddlewareError      a middleware broke its contract while a call ran (also a RuntimeError)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from llmkit.tokens.calls import Call, call_tokens, results_tokens, together_tokens
 from llmkit.tokens.plain import listed, plain_mapping
+from llmkit.tokens.prefix import PREFIXES
 from llmkit.tokens.sections import add_choice, add_format, add_tools, tool_texts
 from llmkit.tokens.tally import Tally
 
@@ -46,9 +47,16 @@ def _add_messages(tally: Tally, messages: Sequence[Any], header: int) -> None:
     fixed = {"system": MESSAGE, "developer": MESSAGE, "user": MESSAGE}
     fixed["assistant"] = MESSAGE + tally.family.assistant + header
     history = _History(tally, fixed["assistant"])
-    for index, message in enumerate(messages):
+    key = (id(tally.family), id(tally.costs), id(tally.memory), header)
+    prefix = PREFIXES.find(key, messages)
+    if prefix is not None:
+        figures.extend(prefix.figures)
+        history.names.update(prefix.names)
+    plain, doubts = True, len(tally.reasons)
+    for index in range(len(figures), len(messages)):
+        message = messages[index]
         if message.__class__ is not dict:
-            message = plain_mapping(message, "messages", index)
+            message, plain = plain_mapping(message, "messages", index), False
         elif len(message) == 2:
             try:
                 figures.append(known[message["content"]] + fixed[message["role"]])
@@ -60,17 +68,19 @@ def _add_messages(tally: Tally, messages: Sequence[Any], header: int) -> None:
                 continue
         figures.append(history.message(message, index))
     history.close()
+    if plain and len(tally.reasons) == doubts and not tally.images:
+        PREFIXES.keep(key, messages, figures, history.names, prefix)
 
 
 class _History:
     """Tool calls and the results that belong to them."""
 
-    __slots__ = ("_assistant_cost", "_names", "_results_at", "_tally", "results")
+    __slots__ = ("_assistant_cost", "_results_at", "_tally", "names", "results")
 
     def __init__(self, tally: Tally, assistant_cost: int) -> None:
         self._tally = tally
         self._assistant_cost = assistant_cost
-        self._names: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.results: list[str] | None = None  # of calls made together, while they follow
         self._results_at = 0
 
@@ -125,7 +135,7 @@ class _History:
             item = plain_mapping(item, "a tool call of messages", index)
             function: Any = item.get("function")
             call = _call(function) if function.__class__ is dict else _other_call(item, index)
-            self._names[str(item.get("id"))] = call[0]
+            self.names[str(item.get("id"))] = call[0]
             found.append(call)
         return found
 
@@ -134,7 +144,7 @@ class _History:
         if self.results is not None and isinstance(content, str):
             self.results.append(content)
             return 0
-        name = self._names.get(str(message.get("tool_call_id"))) or message.get("name")
+        name = self.names.get(str(message.get("tool_call_id"))) or message.get("name")
         if not isinstance(name, str):
             self._tally.doubt("a tool result without its call")
             name = ""

@@ -151,9 +151,31 @@ async def test_break_and_close_is_a_cut_with_estimates() -> None:
     assert records == []
     await stream.close()
     check_cut(only(records))
-    assert only(records).output_tokens == 2  # "Hello"
+    assert only(records).output_tokens == 1  # "Hello"
     await stream.close()
     assert len(records) == 1
+
+
+@pytest.mark.parametrize(("text", "loaded", "tokens"), [("Hello", False, 2), ("word " * 12_000, True, 15_000)])
+async def test_the_output_of_a_cut_is_estimated_where_counting_would_take_time(
+    monkeypatch: pytest.MonkeyPatch, text: str, loaded: bool, tokens: int
+) -> None:
+    monkeypatch.setattr("llmkit.streaming.watch.is_loaded", lambda model: loaded)
+    client, _, records = clients(Body([sse(delta(text), done=False)]))
+    _ = [item async for item in await client.chat.completions.create(**CHAT, stream=True)]
+    assert (only(records).output_tokens, only(records).estimated) == (tokens, True)
+
+
+async def test_the_prompt_of_a_cut_is_the_one_counted_before_the_call() -> None:
+    records: list[CallRecord] = []
+    client = llmkit.AsyncOpenAI(
+        api_key="sk-fake",
+        http_client=httpx2.AsyncClient(transport=serve(Body([sse(BODY[0], done=False)]))),
+        middleware=[UsageLog(sinks=[records.append]), llmkit.Context()],
+    )
+    _ = [item async for item in await client.chat.completions.create(**CHAT, stream=True)]
+    assert only(records).estimated
+    assert only(records).input_tokens == only(records).predicted_tokens == 11
 
 
 def test_sync_break_and_close_is_a_cut() -> None:

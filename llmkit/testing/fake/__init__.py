@@ -14,11 +14,10 @@ from llmkit.testing.fake import plans
 from llmkit.testing.fake.answers import answer
 from llmkit.testing.fake.arguments import check_count
 from llmkit.testing.fake.http import FakeTransport, Network
-from llmkit.testing.fake.prompt import prompt_text, with_default
+from llmkit.testing.fake.prompt import prompt_tokens, with_default
 from llmkit.testing.fake.records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
 from llmkit.testing.fake.routes import Operation, resolve
 from llmkit.testing.fake.server import serve
-from llmkit.tokens.estimate import estimate_tokens
 
 if TYPE_CHECKING:
     from llmkit.client import AsyncOpenAI, OpenAI
@@ -33,8 +32,8 @@ class FakeOpenAI:
 
     With nothing queued the answer is `You said: ` and the last user text; for a JSON schema, a small instance of it
     that obeys types, bounds, minimal lengths and common formats, but not `pattern`: queue a reply for such a
-    schema. Embeddings are unit vectors of hashed character trigrams. Tokens are `estimate_tokens` of
-    the prompt's text (tools and schema included) and of the generated text. Ids count up from 1.
+    schema. Embeddings are unit vectors of hashed character trigrams. Tokens are counted by
+    `llmkit.tokens`, as the API bills them. Ids count up from 1.
 
     Args:
         stream_chars: Characters in each streamed fragment.
@@ -180,7 +179,7 @@ class FakeOpenAI:
             return planned(request, number)
         if isinstance(found, ApiError):
             return found.answer(number)
-        return answer(found, self._turn(number, body, with_default(planned, body)))
+        return answer(found, self._turn(number, found, body, with_default(planned, body)))
 
     def _take(self, request: FakeRequest, *, takes_reply: bool) -> tuple[int, Reply | Outcome]:
         """Number the request and take its planned answer; a reply it cannot have stays in the queue."""
@@ -189,12 +188,12 @@ class FakeOpenAI:
             waits = not self._queue or (isinstance(self._queue[0], Reply) and not takes_reply)
             return len(self.requests), Reply() if waits else self._queue.popleft()
 
-    def _turn(self, number: int, body: JSONObject, reply: Reply) -> Turn:
+    def _turn(self, number: int, operation: Operation, body: JSONObject, reply: Reply) -> Turn:
         return Turn(
             number=number,
             body=body,
             model=self._model or body.get("model", ""),
             reply=reply,
-            prompt_tokens=estimate_tokens(prompt_text(body)),
+            prompt_tokens=prompt_tokens(body, operation.name),
             stream_chars=self._stream_chars,
         )

@@ -13,7 +13,7 @@ from llmkit.testing.fake.records import (
     merged,
     usage_chunks,
 )
-from llmkit.tokens.estimate import estimate_tokens
+from llmkit.tokens import count_text
 
 
 def chat_body(turn: Turn) -> JSONObject:
@@ -31,8 +31,8 @@ def chat_events(turn: Turn) -> Iterator[bytes]:
 
 
 def chat_usage(turn: Turn) -> JSONObject:
-    """Estimated tokens of the prompt and of all choices, with the reply's own figures laid over."""
-    output = estimate_tokens(turn.reply.generated_text) * choice_count(turn.body)
+    """Tokens of the prompt and of all choices, with the reply's own figures laid over."""
+    output = count_text(turn.reply.generated_text, model=turn.model) * choice_count(turn.body)
     rule: JSONObject = {
         "prompt_tokens": turn.prompt_tokens,
         "completion_tokens": output,

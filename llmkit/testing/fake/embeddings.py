@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any
 
 from llmkit.testing.fake.records import JSONObject, Turn, as_list
-from llmkit.tokens.estimate import estimate_tokens
 
 _WIDTHS = {"text-embedding-3-large": 3072}
 """Dimensions of models that do not have the usual 1536."""
@@ -25,8 +24,7 @@ def embedding_body(turn: Turn) -> JSONObject:
         {"object": "embedding", "index": index, "embedding": _encoded(embed(text, width), as_base64=as_base64)}
         for index, text in enumerate(texts)
     ]
-    tokens = sum(estimate_tokens(text) for text in texts)
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    usage = {"prompt_tokens": turn.prompt_tokens, "total_tokens": turn.prompt_tokens}
     return {"object": "list", "data": data, "model": turn.model, "usage": usage}
 
 

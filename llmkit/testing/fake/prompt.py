@@ -1,4 +1,4 @@
-"""What a request says: its text, the last thing the user said, and the answer by the default rule."""
+"""What a request says: its tokens, the last thing the user said, and the answer by the default rule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import replace
 
 from llmkit.testing.fake.records import JSONObject, Reply, as_list, as_object, json_text
 from llmkit.testing.fake.schema import minimal_instance
+from llmkit.tokens import count_request, estimate_tokens
+
+_GENERATES_OR_EMBEDS = frozenset({"chat.completions", "responses", "completions", "embeddings"})
 
 
-def prompt_text(body: JSONObject) -> str:
-    """All text of a prompt: messages, tool calls and results, instructions, tools and the response schema."""
-    items = "".join(text for item in [body.get("instructions"), *_items(body)] for text in _item_texts(item))
-    extras = [body.get("tools"), _schema(body) or None]
-    return items + "".join(json_text(extra) for extra in extras if extra)
+def prompt_tokens(body: JSONObject, operation: str) -> int:
+    """The tokens the API would bill for a prompt, by `llmkit.tokens`; for odd content, an estimate."""
+    if operation not in _GENERATES_OR_EMBEDS:
+        return 0
+    try:
+        return count_request(body, operation=operation).total
+    except (TypeError, ValueError):
+        return estimate_tokens(json_text(body))
 
 
 def with_default(reply: Reply, body: JSONObject) -> Reply:
@@ -35,7 +41,7 @@ def _last_user_text(body: JSONObject) -> str:
         if isinstance(item, str):
             return item
         if as_object(item).get("role") == "user":
-            return "".join(_item_texts(item))
+            return "".join(_content_texts(as_object(item).get("content")))
     return ""
 
 
@@ -43,16 +49,6 @@ def _items(body: JSONObject) -> list[object]:
     """The messages of a prompt, oldest first, whichever operation it is for."""
     prompt = body.get("messages") or body.get("input") or body.get("prompt")
     return [prompt] if isinstance(prompt, str) else as_list(prompt)
-
-
-def _item_texts(item: object) -> Iterator[str]:
-    if isinstance(item, str):
-        yield item
-    fields = as_object(item)
-    yield from _content_texts(fields.get("content"))
-    yield from _content_texts(fields.get("output"))
-    for call in [fields, *(as_object(as_object(call).get("function")) for call in as_list(fields.get("tool_calls")))]:
-        yield from (value for key in ("name", "arguments") if isinstance(value := call.get(key), str))
 
 
 def _content_texts(content: object) -> Iterator[str]:

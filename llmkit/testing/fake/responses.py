@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmkit.testing.fake.records import CREATED, JSONObject, Turn, json_bytes, merged
-from llmkit.tokens.estimate import estimate_tokens
+from llmkit.tokens import count_text
 
 _ECHOED: JSONObject = {
     "instructions": None,
@@ -131,7 +131,7 @@ def _usage(turn: Turn) -> JSONObject:
     rule: JSONObject = {
         "input_tokens": turn.prompt_tokens,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": estimate_tokens(turn.reply.generated_text),
+        "output_tokens": count_text(turn.reply.generated_text, model=turn.model),
         "output_tokens_details": {"reasoning_tokens": 0},
     }
     usage = merged(rule, turn.reply.usage)

@@ -12,10 +12,9 @@ from llmkit.testing.fake.checks import chat_problem, embeddings_problem, missing
 from llmkit.testing.fake.completions import completion_body, completion_events
 from llmkit.testing.fake.embeddings import embedding_body
 from llmkit.testing.fake.models import model_body, models_body
-from llmkit.testing.fake.prompt import prompt_text
+from llmkit.testing.fake.prompt import prompt_tokens
 from llmkit.testing.fake.records import ApiError, FakeRequest, JSONObject, Turn
 from llmkit.testing.fake.responses import response_body, response_events
-from llmkit.tokens.estimate import estimate_tokens
 
 _PATH = re.compile(r"(?:.*/v1|.*/openai)?(?:/deployments/(?P<deployment>[^/]+))?(?P<operation>/.+)")
 
@@ -24,6 +23,7 @@ _PATH = re.compile(r"(?:.*/v1|.*/openai)?(?:/deployments/(?P<deployment>[^/]+))?
 class Operation:
     """One operation: `events` says that it generates text, and takes the queued replies."""
 
+    name: str = ""
     method: str = "POST"
     prompt: str = ""
     body: Callable[[Turn], JSONObject]
@@ -32,10 +32,14 @@ class Operation:
 
 
 _OPERATIONS = {
-    "/chat/completions": Operation(prompt="messages", body=chat_body, events=chat_events, problem=chat_problem),
-    "/responses": Operation(prompt="input", body=response_body, events=response_events, problem=responses_problem),
-    "/completions": Operation(prompt="prompt", body=completion_body, events=completion_events),
-    "/embeddings": Operation(prompt="input", body=embedding_body, problem=embeddings_problem),
+    "/chat/completions": Operation(
+        name="chat.completions", prompt="messages", body=chat_body, events=chat_events, problem=chat_problem
+    ),
+    "/responses": Operation(
+        name="responses", prompt="input", body=response_body, events=response_events, problem=responses_problem
+    ),
+    "/completions": Operation(name="completions", prompt="prompt", body=completion_body, events=completion_events),
+    "/embeddings": Operation(name="embeddings", prompt="input", body=embedding_body, problem=embeddings_problem),
     "/models": Operation(method="GET", body=models_body),
 }
 
@@ -90,8 +94,7 @@ def _is_json_object(content: bytes) -> bool:
 
 
 def _size_problem(operation: Operation, body: JSONObject, limit: int | None) -> ApiError | None:
-    tokens = estimate_tokens(prompt_text(body))
-    if limit is None or tokens <= limit:
+    if limit is None or (tokens := prompt_tokens(body, operation.name)) <= limit:
         return None
     message = (
         f"This model's maximum context length is {limit} tokens. However, your messages resulted in "

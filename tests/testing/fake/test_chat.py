@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
 from llmkit.testing import FakeOpenAI
+from llmkit.tokens import count_request
 
 HELLO = [{"role": "user", "content": "Hello"}]
 WEATHER = [("get_weather", {"city": "Paris"}), ("get_time", '{"zone": ')]
@@ -122,31 +123,29 @@ def test_usage_is_streamed_in_a_last_chunk_only_when_asked_for(fake: FakeOpenAI)
     *chunks, last = [json.loads(event) for event in events[:-1]]
     assert events[-1] == "[DONE]"
     assert all(chunk["usage"] is None for chunk in chunks)
-    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 6)
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 12)
 
 
-def test_usage_is_a_quarter_of_the_bytes_rounded_up_for_each_choice(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
+def test_usage_is_what_the_api_would_bill(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
     fake.reply("ää")
     usage = sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "12345"}], n=3).usage
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (2, 3, 5)
+    # one message: 4 and its text, 3 of priming
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (4 + 2 + 3, 3, 9 + 3)
     assert usage.prompt_tokens_details.cached_tokens == 0
     assert usage.completion_tokens_details.reasoning_tokens == 0
 
 
-def test_the_prompt_counts_parts_calls_results_tools_and_schema(sdk: openai.OpenAI) -> None:
-    messages = [
-        {"role": "user", "content": [{"type": "text", "text": "x" * 40}, {"type": "image_url", "image_url": {}}, "?"]},
-        {
-            "role": "assistant",
-            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "ffff", "arguments": "a" * 36}}],
-        },
-        {"role": "tool", "tool_call_id": "1", "content": "r" * 40},
-    ]
-    plain = sdk.chat.completions.create(model="m", messages=messages).usage.prompt_tokens
+def test_the_prompt_counts_tools_as_llmkit_counts_them(sdk: openai.OpenAI) -> None:
     tools = [{"type": "function", "function": {"name": "t" * 40}}]
-    with_tools = sdk.chat.completions.create(model="m", messages=messages, tools=tools).usage.prompt_tokens
-    assert plain == 30
-    assert with_tools - plain >= 10
+    plain = sdk.chat.completions.create(model="m", messages=HELLO).usage.prompt_tokens
+    with_tools = sdk.chat.completions.create(model="m", messages=HELLO, tools=tools).usage.prompt_tokens
+    expected = {"model": "m", "messages": HELLO, "tools": tools}
+    assert with_tools == count_request(expected, operation="chat.completions").total > plain
+
+
+def test_content_that_cannot_be_counted_is_estimated(sdk: openai.OpenAI) -> None:
+    odd = [{"role": "user", "content": [{"type": "text", "text": 3}]}]
+    assert sdk.chat.completions.create(model="m", messages=odd).usage.prompt_tokens > 0
 
 
 def test_a_reply_overrides_single_figures_of_the_usage(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
@@ -156,10 +155,10 @@ def test_a_reply_overrides_single_figures_of_the_usage(fake: FakeOpenAI, sdk: op
     assert (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.audio_tokens) == (64, 0)
 
 
-def test_an_empty_reply_still_costs_a_token(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
+def test_an_empty_reply_costs_no_output(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
     fake.reply("")
     reply = sdk.chat.completions.create(model="m", messages=HELLO)
-    assert (reply.choices[0].message.content, reply.usage.completion_tokens) == ("", 1)
+    assert (reply.choices[0].message.content, reply.usage.completion_tokens) == ("", 0)
 
 
 def test_a_given_total_wins(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:

@@ -119,7 +119,7 @@ def test_parse_works_without_queueing(sdk: openai.OpenAI) -> None:
 def test_usage_counts_instructions_and_takes_overrides(fake: FakeOpenAI, sdk: openai.OpenAI) -> None:
     fake.reply("12345", usage={"input_tokens_details": {"cached_tokens": 1}})
     usage = sdk.responses.create(model="m", input="1234", instructions="12345678").usage
-    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (3, 2, 5)
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (16, 2, 18)
     assert (usage.input_tokens_details.cached_tokens, usage.output_tokens_details.reasoning_tokens) == (1, 0)
 
 

@@ -180,9 +180,9 @@ def test_tool_calls_without_all_results_are_rejected(sdk: openai.OpenAI, history
     ],
 )
 def test_a_prompt_over_the_limit_exceeds_the_context(path: str, field: str, fits: object, too_long: object) -> None:
-    fake = FakeOpenAI(max_prompt_tokens=2)
+    fake = FakeOpenAI(max_prompt_tokens=8)
     with openai.OpenAI(api_key="k", base_url=fake.base_url, http_client=fake.http_client()) as client:
         client.post(path, cast_to=object, body={"model": "m", field: fits})
         error = rejection(client, path, {"model": "m", field: too_long})
     assert (error.code, error.param) == ("context_length_exceeded", field)
-    assert "2 tokens" in error.message
+    assert "8 tokens" in error.message

@@ -1,0 +1,144 @@
+"""Counting before the call, and rescuing what cannot fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from llmkit.context import ContextLengthExceeded, DropOldest, Strategy, Summarize, summarize_body, trim_body
+from llmkit.record import logger
+from llmkit.request import CallNext, Request
+from llmkit.tokens import TokenCount, count_request, upper_bound
+from llmkit.tokens.models import check_model, model_facts
+from llmkit.tokens.vocabulary import is_loaded, load_soon
+
+_FIELDS = {"chat.completions": "messages", "responses": "input"}
+_OFF_THE_LOOP = 50_000
+"""Bytes of text from which counting is left to a thread: about 5 ms of work."""
+_ROOM = 4_096
+_MOST_NAMES = 1_000
+_MARGIN = 8
+"""Tokens left free by trimming, for counts that are a few off (2 in 1,000 real requests were under by more than 2)."""
+
+
+class Context:
+    """Counts each chat and Responses request before it is sent, and acts on one that cannot fit its model.
+
+    `on_overflow="trim"` drops the oldest turns (or what `strategy` drops), "raise" raises `ContextLengthExceeded`
+    with the sizes. A request that fits is never touched, and only what certainly does not fit is acted on: not
+    requests for models whose window is unknown, nor such as cannot be counted exactly. `max_tokens` sets a smaller
+    input budget of your own, for all models. The count is on the record as `predicted_tokens`, beside what the
+    server bills, once the vocabulary is loaded (the first call of a process does not wait for that);
+    `predict=False` counts only when a request might not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_overflow: Literal["trim", "raise"] = "trim",
+        max_tokens: int | None = None,
+        strategy: Strategy | Summarize | None = None,
+        predict: bool = True,
+    ) -> None:
+        if on_overflow not in ("trim", "raise"):  # pyright: ignore[reportUnnecessaryContains]
+            raise ValueError(f"on_overflow={on_overflow!r} is unknown; use 'trim' or 'raise'")
+        if max_tokens is not None and max_tokens < 1:
+            raise ValueError(f"max_tokens={max_tokens!r} leaves no room for any message; use at least 1")
+        self._trims = on_overflow == "trim"
+        self._max_tokens = max_tokens
+        self._strategy = strategy or DropOldest()
+        self._predict = predict
+        self._checked: set[str] = set()
+
+    async def __call__(self, request: Request, call_next: CallNext) -> Any:
+        """Count, trim or refuse, and go on."""
+        if request.body.get(_FIELDS.get(request.operation, "")) is None or request.model is None:
+            return await call_next(request)
+        self._check_name(request)
+        limit = self._limit(request)
+        count = await self._count(request, limit)
+        if count is None:
+            return await call_next(request)
+        request.record.predicted_tokens = count.total
+        if limit is None or count.total <= limit or not (count.exact or self._max_tokens):
+            return await call_next(request)
+        return await call_next(await self._fitted(request, count, limit))
+
+    def _is_ready(self, model: str) -> bool:
+        """Whether counting can start at once; no call waits for the vocabulary just to have a figure recorded."""
+        load_soon(model)
+        return is_loaded(model)
+
+    def _limit(self, request: Request) -> int | None:
+        """The most input tokens this request may have; None when nobody knows."""
+        facts = model_facts(request.model or "")
+        limits = [self._max_tokens] if self._max_tokens else []
+        if facts.known and request.body.get("truncation") != "auto":
+            limits.append(min(facts.input_limit, facts.context_window - _asked_output(request)))
+        return min(limits, default=None)
+
+    async def _count(self, request: Request, limit: int | None) -> TokenCount | None:
+        """None when the figure is not needed, or when llmkit cannot read what the API perhaps can."""
+        model = request.model or ""
+
+        def count() -> TokenCount:
+            return count_request(request.body, operation=request.operation)
+
+        try:
+            bound = upper_bound(request.body, operation=request.operation)
+            fits = limit is None or bound <= limit
+            if fits and not (self._predict and self._is_ready(model)):
+                return None
+            quick = bound < _OFF_THE_LOOP and is_loaded(model)
+            return count() if quick else await request.runtime.run_blocking(count)
+        except (TypeError, ValueError) as error:
+            logger.debug("%s request not counted: %s", request.operation, type(error).__name__)
+            return None
+
+    async def _fitted(self, request: Request, count: TokenCount, limit: int) -> Request:
+        if not self._trims:
+            raise ContextLengthExceeded(
+                f"the request has {count.total} input tokens (messages {count.messages}, tools {count.tools}, response "
+                f"format {count.response_format}, images {count.images}) and {request.model!r} takes {limit} of them "
+                "here; shorten it, ask for less output, or use Context(on_overflow='trim')"
+            )
+        field = _FIELDS[request.operation]
+        budget = max(1, limit - _MARGIN - self._room(request))
+
+        body = await self._trimmed(request, budget)
+        record = request.record
+        record.trimmed_messages = len(request.body[field]) - len(body[field])
+        record.predicted_tokens = count_request(body, operation=request.operation).total
+        return request.replace(body=body)
+
+    async def _trimmed(self, request: Request, budget: int) -> dict[str, Any]:
+        strategy, operation = self._strategy, request.operation
+        if isinstance(strategy, Summarize):
+            return await summarize_body(request.body, max_tokens=budget, operation=operation, strategy=strategy)
+        return await request.runtime.run_blocking(
+            lambda: trim_body(request.body, max_tokens=budget, operation=operation, strategy=strategy)
+        )
+
+    def _room(self, request: Request) -> int:
+        """Tokens to leave for the answer when nobody said how many: an input that fills the window leaves none."""
+        facts = model_facts(request.model or "")
+        if self._max_tokens or _asked_output(request) or facts.input_limit < facts.context_window:
+            return 0
+        return min(_ROOM, facts.context_window // 8)
+
+    def _check_name(self, request: Request) -> None:
+        """Say once that a model is about to be shut down or that its name looks like a slip of the pen."""
+        model = request.model or ""
+        if model in self._checked or len(self._checked) > _MOST_NAMES or "//api.openai.com" not in request.base_url:
+            return  # elsewhere, names and dates are not OpenAI's
+        self._checked.add(model)
+        if hint := check_model(model):
+            logger.warning("%s", hint)
+
+
+def _asked_output(request: Request) -> int:
+    """The output tokens that the API adds to the input before it compares with the window: those of Chat."""
+    if request.operation != "chat.completions":
+        return 0
+    given: Mapping[str, Any] = request.body
+    return given.get("max_completion_tokens") or given.get("max_tokens") or 0
