@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmkit.record import CallRecord, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
+    from llmkit.server_count import count_on_server
     from llmkit.tagging import tags
     from llmkit.tokens import TokenCount, count_tokens
     from llmkit.tokens.models import ModelFacts, model_facts, register_model
@@ -56,6 +57,7 @@ __all__ = [
     "TokenCount",
     "TruncateLongest",
     "UsageLog",
+    "count_on_server",
     "count_tokens",
     "model_facts",
     "register_model",
@@ -84,6 +86,7 @@ _HOME = {
     "llmkit.record": ("CallRecord", "Sink"),
     "llmkit.request": ("CallNext", "Middleware", "Request"),
     "llmkit.runtime": ("Runtime",),
+    "llmkit.server_count": ("count_on_server",),
     "llmkit.tagging": ("tags",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

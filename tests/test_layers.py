@@ -19,7 +19,7 @@ LAYERS = [
     {"record"},
     {"request", "log", "streaming"},
     {"sync", "_sdk"},
-    {"middleware"},
+    {"middleware", "server_count"},
     {"call"},
     {"client"},
     {"testing"},

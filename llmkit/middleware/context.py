@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import httpx2
+
 from llmkit.context import ContextLengthExceeded, DropOldest, Strategy, Summarize, summarize_body, trim_body
 from llmkit.record import logger
 from llmkit.request import CallNext, Request
 from llmkit.tokens import TokenCount, count_request, upper_bound
-from llmkit.tokens.models import check_model, model_facts
+from llmkit.tokens.models import GIVEN, check_model, model_facts
 from llmkit.tokens.vocabulary import is_loaded, load_soon
 
 _FIELDS = {"chat.completions": "messages", "responses": "input"}
@@ -26,7 +28,8 @@ class Context:
 
     `on_overflow="trim"` drops the oldest turns (or what `strategy` drops), "raise" raises `ContextLengthExceeded`
     with the sizes. A request that fits is never touched, and only what certainly does not fit is acted on: not
-    requests for models whose window is unknown, nor such as cannot be counted exactly. `max_tokens` sets a smaller
+    requests for models whose window is unknown (Azure deployments among them, unless registered with
+    `register_model`), nor such as cannot be counted exactly. `max_tokens` sets a smaller
     input budget of your own, for all models. The count is on the record as `predicted_tokens`, beside what the
     server bills, once the vocabulary is loaded (the first call of a process does not wait for that);
     `predict=False` counts only when a request might not fit.
@@ -73,7 +76,8 @@ class Context:
         """The most input tokens this request may have; None when nobody knows."""
         facts = model_facts(request.model or "")
         limits = [self._max_tokens] if self._max_tokens else []
-        if facts.known and request.body.get("truncation") != "auto":
+        trusted = facts.source == GIVEN or (facts.known and not _is_azure(request.base_url))
+        if trusted and request.body.get("truncation") != "auto":
             limits.append(min(facts.input_limit, facts.context_window - _asked_output(request)))
         return min(limits, default=None)
 
@@ -134,6 +138,12 @@ class Context:
         self._checked.add(model)
         if hint := check_model(model):
             logger.warning("%s", hint)
+
+
+def _is_azure(base_url: str) -> bool:
+    """On Azure a model is a deployment, and the name that somebody gave it says nothing of its limits."""
+    url = httpx2.URL(base_url)
+    return url.host.endswith(".azure.com") or "/openai/" in f"{url.path}/"
 
 
 def _asked_output(request: Request) -> int:

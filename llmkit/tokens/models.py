@@ -22,6 +22,10 @@ _registered: dict[str, ModelFacts] = {}
 _warned: dict[str, object] = {}
 
 
+GIVEN = "given by the user"
+"""The source of limits that the user registered or passed as overrides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """The limits of one model, in tokens; `ValueError` for limits that cannot be true."""
@@ -35,7 +39,7 @@ class ModelFacts:
     """Reasoning included. None: no limit below the window; 0: an embedding model."""
     deprecated: str | None = None
     """The day OpenAI's API stops serving it, such as "2027-01-14", be it to come or past."""
-    source: str = "given by the user"
+    source: str = GIVEN
     as_of: str = ""
     """The day of the source, or its month."""
     known: bool = True

@@ -119,6 +119,26 @@ async def test_unknown_models_and_inexact_counts_are_left_to_the_api() -> None:
     assert records[0].predicted_tokens
 
 
+async def test_an_azure_deployment_is_left_alone_until_its_limits_are_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llmkit.tokens.models._registered", {})
+    fake = FakeOpenAI()
+    client = llmkit.AsyncAzureOpenAI(
+        api_key="azure-fake",
+        azure_endpoint="https://mine.openai.azure.com",
+        api_version="1",
+        http_client=fake.async_http_client(),
+        middleware=[Context()],
+    )
+    await client.chat.completions.create(model="gpt-4", messages=history(60))
+    llmkit.register_model("gpt-4", context_window=8_192)
+    await client.chat.completions.create(model="gpt-4", messages=history(60))
+    sizes = [len(request.body["messages"]) for request in fake.requests]
+    assert sizes[0] == 122
+    assert sizes[1] < 122
+
+
 async def test_what_cannot_be_read_is_left_to_the_api() -> None:
     fake = FakeOpenAI().reply("ok")
     client, records = client_for(fake)
@@ -217,6 +237,7 @@ async def test_slips_and_shutdowns_are_warned_of_once_and_only_on_openais_own_ap
     with caplog.at_level(logging.WARNING, logger="llmkit"):
         for each in (elsewhere, fake, fake):
             client, _ = client_for(each)
+            await client.chat.completions.create(model="gpt-5.4", messages=CHAT["messages"])
             for _ in range(2):
                 await client.chat.completions.create(model="gtp-4o", messages=CHAT["messages"])
             if each is elsewhere:
