@@ -15,11 +15,13 @@ if TYPE_CHECKING:
         TruncateLongest,
         trim_messages,
     )
+    from llmkit.conversation import Conversation
     from llmkit.errors import InvalidMiddleware, InvalidSink, InvalidTag, LLMKitError, MiddlewareError
     from llmkit.log import StructlogSink
     from llmkit.middleware.context import Context
     from llmkit.middleware.retry import Retry
     from llmkit.middleware.usage_log import UsageLog
+    from llmkit.prompts import compress, few_shot
     from llmkit.record import CallRecord, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
@@ -38,6 +40,7 @@ __all__ = [
     "CallRecord",
     "Context",
     "ContextLengthExceeded",
+    "Conversation",
     "DropOldest",
     "InvalidMiddleware",
     "InvalidSink",
@@ -57,8 +60,10 @@ __all__ = [
     "TokenCount",
     "TruncateLongest",
     "UsageLog",
+    "compress",
     "count_on_server",
     "count_tokens",
+    "few_shot",
     "model_facts",
     "register_model",
     "tags",
@@ -75,7 +80,9 @@ _HOME = {
         "TruncateLongest",
         "trim_messages",
     ),
+    "llmkit.conversation": ("Conversation",),
     "llmkit.middleware.context": ("Context",),
+    "llmkit.prompts": ("compress", "few_shot"),
     "llmkit.tokens": ("TokenCount", "count_tokens"),
     "llmkit.tokens.models": ("ModelFacts", "model_facts", "register_model"),
     "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),

@@ -28,7 +28,7 @@ def run_example(name: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_has_a_test_here() -> None:
     names = {path.name for path in (PROJECT / "examples").glob("*.py")}
-    assert names == {"quickstart.py", "own_middleware.py"}
+    assert names == {"quickstart.py", "own_middleware.py", "conversation.py"}
 
 
 def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_three_calls() -> None:
@@ -47,8 +47,15 @@ def test_own_middleware_reroutes_and_counts() -> None:
     assert re.search(r"tokens: \{'alice': \d+, 'bob': \d+\}", done.stdout)
 
 
+def test_the_conversation_runs_a_tool_and_is_loaded_again() -> None:
+    done = run_example("conversation.py")
+    assert "get_weather('Paris')" in done.stdout
+    assert "2 turns, 3 calls" in done.stdout
+
+
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     fake = FakeOpenAI()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
     monkeypatch.setattr(

@@ -19,7 +19,7 @@ LAYERS = [
     {"record"},
     {"request", "log", "streaming"},
     {"sync", "_sdk"},
-    {"middleware", "server_count"},
+    {"middleware", "server_count", "conversation"},
     {"call"},
     {"client"},
     {"testing"},

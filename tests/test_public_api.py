@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 
 import llmkit
+import llmkit.context
+import llmkit.conversation
+import llmkit.prompts
 import llmkit.testing
+import llmkit.tokens
 
 PROJECT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("module", [llmkit, llmkit.testing])
+@pytest.mark.parametrize(
+    "module",
+    [llmkit, llmkit.testing, llmkit.tokens, llmkit.context, llmkit.conversation, llmkit.prompts],
+    ids=lambda module: module.__name__,
+)
 def test_the_front_door_is_sorted_and_everything_in_it_exists_and_is_documented(module: object) -> None:
     names: list[str] = module.__all__  # type: ignore[attr-defined]
-    assert names == sorted(names)
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name))  # constants first
     assert set(names) <= set(dir(module))
     for name in names:
         thing = getattr(module, name)
