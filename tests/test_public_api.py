@@ -42,8 +42,9 @@ def test_star_import_gives_what_is_promised() -> None:
 def test_a_wrong_name_is_an_attribute_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match="module 'llmkit' has no attribute 'Cache2'"):
         _ = llmkit.Cache2  # type: ignore[attr-defined]
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = llmkit.testing.nothing  # type: ignore[attr-defined]
+    for module in (llmkit.testing, llmkit.tokens, llmkit.context, llmkit.conversation, llmkit.prompts):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'nothing'"):
+            _ = module.nothing  # type: ignore[attr-defined]
 
 
 def test_the_version_is_one_in_the_package_and_the_changelog() -> None:

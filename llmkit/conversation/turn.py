@@ -93,7 +93,7 @@ class RunningTurn:
 
     async def _take(self, reply: ChatCompletion) -> bool:
         """Add the reply and the results of its tool calls; True when it is the answer."""
-        self.usage += ConversationUsage.of(reply.usage)
+        self.usage += ConversationUsage.of(reply.usage, model=reply.model)
         if not reply.choices:
             raise _no_answer()
         message = _assistant_message(reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -122,9 +123,22 @@ async def test_usage_adds_up_over_calls_and_fills_in_for_servers_that_report_non
     for content in "abc":
         await conversation.send(content)
     assert conversation.usage == ConversationUsage(
-        calls=3, input_tokens=11, output_tokens=3, total_tokens=13, cached_tokens=8
+        calls=3, input_tokens=11, output_tokens=3, total_tokens=13, cached_tokens=8, cost=None
     )
     assert [turn.usage.calls for turn in conversation.recent] == [1, 2, 3]
+
+
+async def test_cost_adds_up_while_every_price_is_known(fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = talk(fake, model="gpt-4o")
+    assert conversation.usage.cost == 0
+    for _ in range(2):
+        fake.reply("x", usage={"prompt_tokens": 1_000_000, "completion_tokens": 0})
+        await conversation.send("a")
+    assert conversation.usage.cost == 5  # at 2.50 USD a million
+    assert ConversationUsage.from_json(conversation.usage.to_json()) == conversation.usage
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    await conversation.send("b")
+    assert conversation.usage.cost is None
 
 
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
