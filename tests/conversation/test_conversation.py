@@ -139,6 +139,7 @@ async def test_cost_adds_up_while_every_price_is_known(fake: FakeOpenAI, monkeyp
     monkeypatch.setitem(sys.modules, "genai_prices", None)
     await conversation.send("b")
     assert conversation.usage.cost is None
+    assert ConversationUsage.from_json(conversation.usage.to_json()) == conversation.usage
 
 
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
