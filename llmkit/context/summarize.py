@@ -59,7 +59,7 @@ class Summarize:
                 messages=[{"role": "system", "content": task}, {"role": "user", "content": text}],
                 max_completion_tokens=self.max_summary_tokens,
             )
-        except (openai.OpenAIError, OSError) as error:
+        except (openai.OpenAIError, OSError, RuntimeError) as error:  # RuntimeError: no event loop, in a sync client
             _warn(f"the call to {self.model} failed ({type(error).__name__})")
             return None
         summary = reply.choices[0].message.content if reply.choices else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import httpx2
 
@@ -28,7 +28,7 @@ class Context:
 
     `on_overflow="trim"` drops the oldest turns (or what `strategy` drops), "raise" raises `ContextLengthExceeded`
     with the sizes. A request that fits is never touched, and only what certainly does not fit is acted on: not
-    requests for models whose window is unknown (Azure deployments among them, unless registered with
+    requests for models whose window is unknown (all that are not served by OpenAI itself, unless registered with
     `register_model`), nor such as cannot be counted exactly. `max_tokens` sets a smaller
     input budget of your own, for all models. The count is on the record as `predicted_tokens`, beside what the
     server bills, once the vocabulary is loaded (the first call of a process does not wait for that);
@@ -55,7 +55,7 @@ class Context:
 
     async def __call__(self, request: Request, call_next: CallNext) -> Any:
         """Count, trim or refuse, and go on."""
-        if request.body.get(_FIELDS.get(request.operation, "")) is None or request.model is None:
+        if request.body.get(_FIELDS.get(request.operation, "")) is None or not isinstance(request.model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             return await call_next(request)
         self._check_name(request)
         limit = self._limit(request)
@@ -76,27 +76,28 @@ class Context:
         """The most input tokens this request may have; None when nobody knows."""
         facts = model_facts(request.model or "")
         limits = [self._max_tokens] if self._max_tokens else []
-        trusted = facts.source == GIVEN or (facts.known and not _is_azure(request.base_url))
-        if trusted and request.body.get("truncation") != "auto":
-            limits.append(min(facts.input_limit, facts.context_window - _asked_output(request)))
+        trusted = facts.source == GIVEN or (facts.known and _is_openais(request.base_url))
+        output = _asked_output(request)
+        if trusted and output < facts.context_window and request.body.get("truncation") != "auto":
+            limits.append(min(facts.input_limit, facts.context_window - output))
         return min(limits, default=None)
 
     async def _count(self, request: Request, limit: int | None) -> TokenCount | None:
         """None when the figure is not needed, or when llmkit cannot read what the API perhaps can."""
-        model = request.model or ""
+        model, operation = request.model or "", request.operation
 
-        def count() -> TokenCount:
-            return count_request(request.body, operation=request.operation)
-
-        try:
-            bound = upper_bound(request.body, operation=request.operation)
-            fits = limit is None or bound <= limit
+        def count() -> TokenCount | None:
+            fits = limit is None or upper_bound(request.body, operation=operation) <= limit
             if fits and not (self._predict and self._is_ready(model)):
                 return None
-            quick = bound < _OFF_THE_LOOP and is_loaded(model)
-            return count() if quick else await request.runtime.run_blocking(count)
-        except (TypeError, ValueError) as error:
-            logger.debug("%s request not counted: %s", request.operation, type(error).__name__)
+            return count_request(request.body, operation=operation)
+
+        try:
+            if is_loaded(model) and not _is_long(request.body):
+                return count()
+            return await request.runtime.run_blocking(count)
+        except (TypeError, ValueError, RecursionError) as error:
+            logger.debug("%s request not counted: %s", operation, type(error).__name__)
             return None
 
     async def _fitted(self, request: Request, count: TokenCount, limit: int) -> Request:
@@ -111,7 +112,8 @@ class Context:
 
         body = await self._trimmed(request, budget)
         record = request.record
-        record.trimmed_messages = len(request.body[field]) - len(body[field])
+        if not isinstance(body[field], str):
+            record.trimmed_messages = max(0, len(request.body[field]) - len(body[field]))
         record.predicted_tokens = count_request(body, operation=request.operation).total
         return request.replace(body=body)
 
@@ -133,22 +135,35 @@ class Context:
     def _check_name(self, request: Request) -> None:
         """Say once that a model is about to be shut down or that its name looks like a slip of the pen."""
         model = request.model or ""
-        if model in self._checked or len(self._checked) > _MOST_NAMES or "//api.openai.com" not in request.base_url:
+        if model in self._checked or len(self._checked) > _MOST_NAMES or not _is_openais(request.base_url):
             return  # elsewhere, names and dates are not OpenAI's
         self._checked.add(model)
         if hint := check_model(model):
             logger.warning("%s", hint)
 
 
-def _is_azure(base_url: str) -> bool:
-    """On Azure a model is a deployment, and the name that somebody gave it says nothing of its limits."""
-    url = httpx2.URL(base_url)
-    return url.host.endswith(".azure.com") or "/openai/" in f"{url.path}/"
+def _is_openais(base_url: str) -> bool:
+    """Elsewhere (Azure, gateways, local servers) a model's name says nothing certain of its limits."""
+    host = httpx2.URL(base_url).host
+    return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+
+def _is_long(value: Any) -> bool:
+    """Whether a body has so much text, or so many parts, that looking at it all takes a millisecond or more."""
+    left, parts = _OFF_THE_LOOP, [value]
+    while parts and left > 0:
+        part = parts.pop()
+        left -= len(part) if isinstance(part, str) else 10
+        if isinstance(part, Mapping):
+            parts.extend(cast("Mapping[str, Any]", part).values())
+        elif isinstance(part, list | tuple):
+            parts.extend(cast("list[Any]", part))
+    return left <= 0
 
 
 def _asked_output(request: Request) -> int:
     """The output tokens that the API adds to the input before it compares with the window: those of Chat."""
     if request.operation != "chat.completions":
         return 0
-    given: Mapping[str, Any] = request.body
-    return given.get("max_completion_tokens") or given.get("max_tokens") or 0
+    given = [request.body.get(name) for name in ("max_completion_tokens", "max_tokens")]
+    return next((asked for asked in given if type(asked) is int and asked > 0), 0)

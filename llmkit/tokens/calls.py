@@ -12,15 +12,18 @@ from llmkit.tokens.tally import Tally
 TOGETHER: Final = "multi_tool_use.parallel"
 
 Call = tuple[str, str]  # name, arguments
+_CALL: Final = object()
+"""Keeps the key of a call apart from contents that are tuples of two texts."""
 
 
 def call_tokens(tally: Tally, call: Call) -> int:
     """Return the tokens of one call."""
-    memory, size = tally.memory, len(call[1])
-    texts = memory.get(call, size)
+    memory, size = tally.memory, sum(map(len, call))
+    key = (_CALL, call)
+    texts = memory.get(key, size)
     if texts is None:
         texts = memory.text(f" to=functions.{call[0]}") + memory.text(compact(call[1]))
-        memory.put(call, texts, size)
+        memory.put(key, texts, size)
     return 4 + texts + tally.costs.call
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from llmkit.tokens.calls import Call, call_tokens, results_tokens, together_tokens
 from llmkit.tokens.plain import listed, plain_mapping
-from llmkit.tokens.prefix import PREFIXES
+from llmkit.tokens.prefix import PREFIXES, Copies, Prefix
 from llmkit.tokens.sections import add_choice, add_format, add_tools, tool_texts
 from llmkit.tokens.tally import Tally
 
@@ -39,24 +39,43 @@ def _leading(tally: Tally, messages: Sequence[object]) -> str | None:
 
 
 def _add_messages(tally: Tally, messages: Sequence[Any], header: int) -> None:
-    """Add every message; `header` is what a response format adds to an assistant's.
+    """Add every message; `header` is what a response format adds to an assistant's."""
+    history = _History(tally, MESSAGE + tally.family.assistant + header)
+    key = (id(tally.family), id(tally.costs), id(tally.memory), header)
+    known = PREFIXES.find(key, messages)
+    start = len(known.messages) if known else 0
+    if known is not None:
+        tally.per_message.extend(known.figures)
+        history.names.update(known.names)
+    copies, doubts = Copies(messages, known), len(tally.reasons)
+    new = messages[start:] if copies.messages is None else copies.messages
+    end = next((at + 1 for at in reversed(range(len(new))) if _is_users(new[at])), 0)
+    _add(tally, history, new[:end], start)
+    names = dict(history.names) if copies.messages is not None else {}
+    _add(tally, history, new[end:], start + end)
+    history.close()
+    if end and copies.messages is not None and len(tally.reasons) == doubts and not tally.images:
+        beginning = [*(known.messages if known else ()), *new[:end]]
+        figures = tally.per_message[: start + end]
+        kept = Prefix(messages=beginning, figures=figures, names=names, characters=copies.characters)
+        PREFIXES.keep(key, kept, known)
+
+
+def _is_users(message: Any) -> bool:
+    """Whether no tool call before this message is without its results."""
+    return message.__class__ is dict and message.get("role") == "user"
+
+
+def _add(tally: Tally, history: _History, messages: Sequence[Any], start: int) -> None:
+    """Add messages, of which the first has the index `start`.
 
     Messages seen before that have only a role and a string cost a dictionary look-up here, and nothing else.
     """
     known, figures = tally.memory.young, tally.per_message
-    fixed = {"system": MESSAGE, "developer": MESSAGE, "user": MESSAGE}
-    fixed["assistant"] = MESSAGE + tally.family.assistant + header
-    history = _History(tally, fixed["assistant"])
-    key = (id(tally.family), id(tally.costs), id(tally.memory), header)
-    prefix = PREFIXES.find(key, messages)
-    if prefix is not None:
-        figures.extend(prefix.figures)
-        history.names.update(prefix.names)
-    plain, doubts = True, len(tally.reasons)
-    for index in range(len(figures), len(messages)):
-        message = messages[index]
+    fixed = {"system": MESSAGE, "developer": MESSAGE, "user": MESSAGE, "assistant": history.assistant_cost}
+    for index, message in enumerate(messages, start):
         if message.__class__ is not dict:
-            message, plain = plain_mapping(message, "messages", index), False
+            message = plain_mapping(message, "messages", index)
         elif len(message) == 2:
             try:
                 figures.append(known[message["content"]] + fixed[message["role"]])
@@ -67,19 +86,16 @@ def _add_messages(tally: Tally, messages: Sequence[Any], header: int) -> None:
                     history.close()
                 continue
         figures.append(history.message(message, index))
-    history.close()
-    if plain and len(tally.reasons) == doubts and not tally.images:
-        PREFIXES.keep(key, messages, figures, history.names, prefix)
 
 
 class _History:
     """Tool calls and the results that belong to them."""
 
-    __slots__ = ("_assistant_cost", "_results_at", "_tally", "names", "results")
+    __slots__ = ("_results_at", "_tally", "assistant_cost", "names", "results")
 
     def __init__(self, tally: Tally, assistant_cost: int) -> None:
         self._tally = tally
-        self._assistant_cost = assistant_cost
+        self.assistant_cost = assistant_cost
         self.names: dict[str, str] = {}
         self.results: list[str] | None = None  # of calls made together, while they follow
         self._results_at = 0
@@ -115,7 +131,7 @@ class _History:
         content = message.get("content") or message.get("refusal")
         total = self._name(message)
         if content or not calls:
-            total += self._assistant_cost + self._tally.content(content, index)
+            total += self.assistant_cost + self._tally.content(content, index)
         if not calls:
             return total
         if len(calls) == 1:

@@ -72,10 +72,10 @@ _UNKNOWN = ModelFacts(
 def model_facts(name: str, *, overrides: Mapping[str, ModelFacts] | None = None) -> ModelFacts:
     """The limits of the model called `name`: yours if you gave any, else the table's, else a guess.
 
-    Looked up in `overrides`, among registered models, then in the table. A fine-tune ("ft:gpt-4o-mini:org::id") has
-    the limits of its base, a dated snapshot that is not listed those of its model. Any other name has those of the
-    longest listed name it extends ("gpt-4o-eu": gpt-4o), else the smallest of its family ("gpt-6-nova": all gpt-6),
-    else a window of 128,000; these have `known=False`. So have most Azure deployments: their names are yours.
+    Looked up in `overrides`, among registered models, then in the table; a fine-tune ("ft:gpt-4o-mini:org::id") has the
+    limits of its base. All else is a guess and has `known=False`: a dated snapshot that is not listed has the limits
+    of its model, another name those of the longest listed name it extends ("gpt-4o-eu": gpt-4o), else the smallest of
+    its family ("gpt-6-nova": all gpt-6), else a window of 128,000. On Azure and on gateways names are anybody's.
     """
     base = _base(name)
     facts = _listed(name, overrides) or _listed(base, overrides) or _snapshot(base, overrides)
@@ -144,9 +144,9 @@ def _listed(name: str, overrides: Mapping[str, ModelFacts] | None) -> ModelFacts
 
 
 def _snapshot(name: str, overrides: Mapping[str, ModelFacts] | None) -> ModelFacts | None:
-    """The limits of the model that `name` is a dated snapshot of; a snapshot has a shutdown date of its own."""
+    """A guess from the model that `name` is a dated snapshot of, which may have larger limits."""
     model = _listed(_DATE.sub("", name), overrides)
-    return replace(model, deprecated=None) if model else None
+    return replace(model, deprecated=None, known=False) if model else None
 
 
 def _relative(name: str, overrides: Mapping[str, ModelFacts] | None) -> ModelFacts | None:

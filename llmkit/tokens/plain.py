@@ -48,6 +48,10 @@ def packed(value: Any, where: str) -> bytes:
     try:
         return marshal.dumps(value, 2)
     except ValueError:
+        pass  # a subclass of dict or str, say, which is plain all the same once it has been JSON
+    try:
+        return marshal.dumps(json.loads(json.dumps(value)), 2)
+    except (TypeError, ValueError, RecursionError):
         raise not_json(where) from None
 
 

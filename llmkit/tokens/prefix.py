@@ -9,8 +9,8 @@ from typing import Any, Final
 SHORTEST: Final = 32
 """Messages from which comparing with a beginning is cheaper than looking each message up."""
 MOST_PREFIXES: Final = 8
-MOST_TOKENS: Final = 1_000_000
-"""Of each beginning: a bound on the text that is kept alive, about 4 MB."""
+MOST_CHARACTERS: Final = 4_000_000
+"""Of the texts in one beginning, which are kept alive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class Prefix:
     figures: list[int]
     names: dict[str, str]
     """Function names of its tool calls, by id."""
+    characters: int
 
 
 class Prefixes:
@@ -42,26 +43,51 @@ class Prefixes:
                 found = prefix
         return found
 
-    def keep(
-        self, key: Hashable, messages: Sequence[Any], figures: list[int], names: dict[str, str], known: Prefix | None
-    ) -> None:
-        """Keep `messages` up to the last user's, where no tool call is without its results; `known` is part of it."""
-        end = next((at + 1 for at in range(len(messages) - 1, 0, -1) if messages[at].get("role") == "user"), 0)
-        start = len(known.messages) if known else 0
-        if end <= max(start, SHORTEST) or sum(figures) > MOST_TOKENS:
-            return
-        copied = [*(known.messages if known else ()), *map(_copy, messages[start:end])]
-        prefix = Prefix(messages=copied, figures=figures[:end], names=dict(names))
+    def keep(self, key: Hashable, prefix: Prefix, known: Prefix | None) -> None:
+        """Keep a beginning in the place of `known`, which is part of it."""
         others = [item for item in self._kept if item[1] is not known]
         self._kept = [(key, prefix), *others[: MOST_PREFIXES - 1]]
 
 
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [_copy(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
+class Copies:
+    """Copies of the new messages of a history, made before they are counted: what is kept is what was counted.
+
+    Only dicts, lists, strings and None are copied; anything else might change, or be equal and yet another value.
+    """
+
+    def __init__(self, messages: Sequence[Any], known: Prefix | None) -> None:
+        self._left = MOST_CHARACTERS - (known.characters if known else 0)
+        self.messages: list[Any] | None = None
+        if len(messages) < SHORTEST:
+            return
+        try:
+            self.messages = [self._copy(message, 20) for message in messages[len(known.messages) if known else 0 :]]
+        except (_NotPlain, RuntimeError):  # or changed by another thread while it was copied
+            return
+
+    @property
+    def characters(self) -> int:
+        """The length of all texts, those of the known beginning included."""
+        return MOST_CHARACTERS - self._left
+
+    def _copy(self, value: Any, depth: int) -> Any:
+        kind = value.__class__
+        if kind is str:
+            self._left -= len(value)
+            if self._left < 0:
+                raise _NotPlain
+            return value
+        if value is None:
+            return value
+        if not depth or kind not in (dict, list):
+            raise _NotPlain
+        if kind is list:
+            return [self._copy(item, depth - 1) for item in value]
+        return {key: self._copy(item, depth - 1) for key, item in value.items()}
+
+
+class _NotPlain(Exception):
+    pass
 
 
 PREFIXES: Final = Prefixes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import itertools
 import lzma
 import re
 import threading
@@ -46,7 +45,7 @@ SPECIAL_TOKENS: Final = {
 }
 LONGEST_SPACE: Final = 500_000  # characters; tiktoken 0.14 panics at about 999,000
 
-_SPACE = re.compile(rf"\s{{{LONGEST_SPACE}}}")
+_RUN = re.compile(r"\s{64,}+")
 _loaded: dict[str, Encoding] = {}
 _loading = threading.Lock()
 _begun: set[str] = set()
@@ -90,7 +89,7 @@ def encoding(name: str) -> Encoding:
 def text_length(name: str, text: str) -> int:
     """Return the tokens of `text` in vocabulary `name`; special tokens in it count as the plain text they are."""
     encode = encoding(name).encode_ordinary
-    if len(text) < LONGEST_SPACE or not _SPACE.search(text):
+    if len(text) < LONGEST_SPACE:
         return len(encode(text))
     return sum(len(encode(piece)) for piece in _cut(text))
 
@@ -117,6 +116,9 @@ def tokens_by_rank(name: str) -> Iterator[bytes]:
 
 def _cut(text: str) -> Iterator[str]:
     """Split `text` inside every run of white space that is too long for tiktoken."""
-    ends = [match.end() for match in _SPACE.finditer(text)]
-    for start, end in itertools.pairwise((0, *ends, len(text))):
-        yield text[start:end]
+    at = 0
+    for run in _RUN.finditer(text):  # each run once: its length is looked at afterwards
+        for end in range(run.start() + LONGEST_SPACE, run.end() + 1, LONGEST_SPACE):
+            yield text[at:end]
+            at = end
+    yield text[at:]

@@ -16,6 +16,7 @@ from llmkit.middleware import context
 from llmkit.testing import FakeOpenAI
 from llmkit.tokens import count_request, vocabulary
 
+OPENAI = "https://api.openai.com/v1"
 LONG = "one two three four five six seven eight nine ten " * 40
 """400 words, about 400 tokens."""
 
@@ -23,7 +24,7 @@ LONG = "one two three four five six seven eight nine ten " * 40
 def client_for(fake: FakeOpenAI, layer: Any = None, **options: Any) -> tuple[llmkit.AsyncOpenAI, list[CallRecord]]:
     records: list[CallRecord] = []
     stack = [UsageLog(sinks=[records.append]), layer or Context()]
-    return fake.async_client(middleware=stack, **options), records
+    return fake.async_client(middleware=stack, **{"base_url": OPENAI, **options}), records
 
 
 def history(turns: int) -> Any:
@@ -139,6 +140,48 @@ async def test_an_azure_deployment_is_left_alone_until_its_limits_are_registered
     assert sizes[1] < 122
 
 
+@pytest.mark.parametrize("base_url", ["http://localhost:8000/v1", "https://gateway.example/v1"])
+async def test_another_servers_model_of_the_same_name_is_left_alone(base_url: str) -> None:
+    fake = FakeOpenAI()
+    client, _ = client_for(fake, base_url=base_url)
+    await client.chat.completions.create(model="gpt-4", messages=history(60))
+    assert len(fake.requests[0].body["messages"]) == 122
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_tokens": "100"}, {"max_tokens": 100.0}, {"max_completion_tokens": 10**30}],
+)
+async def test_odd_arguments_are_left_to_the_api(options: dict[str, Any]) -> None:
+    fake = FakeOpenAI().reply("ok")
+    client, _ = client_for(fake)
+    await client.chat.completions.create(**{**CHAT, **options})
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("model", [123, ["a"], True])
+async def test_a_model_that_is_no_name_is_left_to_the_api(model: Any) -> None:
+    client, _ = client_for(FakeOpenAI().error(400, param="model"))
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(model=model, messages=CHAT["messages"])
+
+
+async def test_a_string_that_is_cut_counts_no_messages_as_trimmed() -> None:
+    client, records = client_for(FakeOpenAI(), Context(strategy=llmkit.TruncateLongest()))
+    await client.responses.create(model="gpt-4", input="word " * 20_000)
+    assert records[0].trimmed_messages == 0
+    assert (records[0].predicted_tokens or 0) <= 8_192
+
+
+def test_a_summary_in_a_sync_client_falls_back_to_dropping(caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeOpenAI()
+    strategy = llmkit.Summarize(FakeOpenAI().async_client(middleware=[]), "gpt-4o-mini")
+    client = fake.client(middleware=[Context(strategy=strategy)], base_url=OPENAI)
+    client.chat.completions.create(model="gpt-4", messages=history(60))
+    assert len(fake.requests[0].body["messages"]) < 122
+    assert "No summary of the conversation" in caplog.text
+
+
 async def test_what_cannot_be_read_is_left_to_the_api() -> None:
     fake = FakeOpenAI().reply("ok")
     client, records = client_for(fake)
@@ -213,7 +256,7 @@ async def test_what_does_not_fit_can_be_summarised_by_a_model() -> None:
 
 def test_a_sync_client_counts_and_trims_where_it_is() -> None:
     fake = FakeOpenAI()
-    fake.client(middleware=[Context()]).chat.completions.create(model="gpt-4", messages=history(60))
+    fake.client(middleware=[Context()], base_url=OPENAI).chat.completions.create(model="gpt-4", messages=history(60))
     assert len(fake.requests[0].body["messages"]) < 122
 
 
@@ -232,11 +275,11 @@ async def test_interleaved_calls_have_counts_of_their_own() -> None:
 async def test_slips_and_shutdowns_are_warned_of_once_and_only_on_openais_own_api(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fake = FakeOpenAI(base_url="https://api.openai.com/v1")
-    elsewhere = FakeOpenAI()
+    fake = FakeOpenAI()
+    elsewhere = "https://gateway.test/v1"
     with caplog.at_level(logging.WARNING, logger="llmkit"):
-        for each in (elsewhere, fake, fake):
-            client, _ = client_for(each)
+        for each in (elsewhere, OPENAI, OPENAI):
+            client, _ = client_for(fake, base_url=each)
             await client.chat.completions.create(model="gpt-5.4", messages=CHAT["messages"])
             for _ in range(2):
                 await client.chat.completions.create(model="gtp-4o", messages=CHAT["messages"])

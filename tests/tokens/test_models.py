@@ -137,7 +137,7 @@ def test_a_fine_tune_has_the_limits_of_its_base_and_dies_with_it(name: str, base
 
 def test_an_unlisted_snapshot_has_the_limits_of_its_model_but_not_its_shutdown_date() -> None:
     facts = model_facts("gpt-5-2026-12-01")
-    assert (facts.name, facts.known, facts.deprecated) == ("gpt-5-2026-12-01", True, None)
+    assert (facts.name, facts.known, facts.deprecated) == ("gpt-5-2026-12-01", False, None)
     assert (facts.context_window, facts.max_input_tokens) == (400_000, 272_000)
     assert model_facts("ft:gpt-4.1-2026-01-01:acme::1").context_window == 1_047_576
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import copy
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit.tokens import chat, count_tokens
+from llmkit.tokens import chat, count_tokens, memory
 from llmkit.tokens.prefix import MOST_PREFIXES, Prefixes
 
 
@@ -122,6 +123,52 @@ def test_short_odd_and_unlisted_histories_are_counted_anew(own_prefixes: Prefixe
 def test_a_history_of_more_text_than_is_worth_holding_is_not_kept(
     own_prefixes: Prefixes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmkit.tokens.prefix.MOST_TOKENS", 100)
+    monkeypatch.setattr("llmkit.tokens.prefix.MOST_CHARACTERS", 100)
     figures(history(9))
     assert own_prefixes._kept == []
+
+
+def nested(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"role": "user", "content": ({"type": "text", "text": "hi"},)},
+        {"role": "user", "content": [MappingProxyType({"type": "text", "text": "hi"})]},
+        {"role": "user", "content": "hi", "name": 1},
+        {"role": "user", "content": "hi", "extra": nested(600)},
+    ],
+)
+def test_what_might_change_unseen_is_never_kept(own_prefixes: Prefixes, odd: Any) -> None:
+    messages = [*history(9), odd]
+    assert figures(messages) == fresh(messages)
+    assert own_prefixes._kept == []
+
+
+def test_what_changes_while_it_is_counted_is_kept_as_it_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = history(9)
+    count = memory.text_length
+
+    def edits(name: str, text: str) -> int:
+        messages[0]["content"] = "something else, and much longer than it was before"
+        return count(name, text)
+
+    messages[-1]["content"] = "a text that was never counted before"
+    monkeypatch.setattr(memory, "text_length", edits)
+    figures(messages)
+    monkeypatch.setattr(memory, "text_length", count)
+    assert figures(messages) == fresh(messages)
+
+
+def test_calls_after_the_last_user_message_are_not_part_of_what_is_kept() -> None:
+    messages = history(9)
+    figures([*messages, {"role": "user", "content": "?"}, *turn(99)[1:]])
+    orphan = {"role": "tool", "tool_call_id": "c99-0", "content": "42"}
+    asked = [*messages, {"role": "user", "content": "?"}, orphan]
+    assert figures(asked) == fresh(asked)
+    assert not count_tokens(asked, model="gpt-4o").exact
