@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,9 +36,13 @@ def random() -> float:
 
 def operation(options: Options, base_url: str) -> str:
     """The name of the endpoint: "/chat/completions" is "chat.completions", GET /models/gpt-4o "models.get"."""
-    path = httpx2.URL(options.url.removeprefix(base_url)).path
+    return _operation(options.url.removeprefix(base_url), options.method.lower())
+
+
+@functools.lru_cache(256)
+def _operation(url: str, method: str) -> str:
+    path = httpx2.URL(url).path
     words = [word for word in path.replace("/models/", "/models/-", 1).split("/") if _WORD.fullmatch(word)]
-    method = options.method.lower()
     return ".".join(words if method == "post" else [*words, method])
 
 

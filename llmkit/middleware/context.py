@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -142,6 +143,7 @@ class Context:
             logger.warning("%s", hint)
 
 
+@functools.lru_cache(64)
 def _is_openais(base_url: str) -> bool:
     """Elsewhere (Azure, gateways, local servers) a model's name says nothing certain of its limits."""
     host = httpx2.URL(base_url).host
