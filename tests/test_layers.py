@@ -14,7 +14,7 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"errors", "runtime", "tokens", "usage"},
+    {"_lazy", "errors", "runtime", "tokens", "usage"},
     {"tagging", "retries", "streaming.sse", "context", "prompts"},
     {"record"},
     {"request", "log", "streaming"},

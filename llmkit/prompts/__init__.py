@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from llmkit._lazy import lazy
 
 if TYPE_CHECKING:
     from llmkit.prompts.compression import LOSSLESS, Compression, Step, compress
@@ -33,16 +34,5 @@ _HOME = {
     "llmkit.prompts.stubs": ("stub_tool_results",),
     "llmkit.prompts.whitespace": ("squeeze_whitespace",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'llmkit.prompts' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from llmkit._lazy import lazy
 
 if TYPE_CHECKING:
     from llmkit.testing.clock import VirtualClock, virtual_time
@@ -12,21 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeOpenAI", "FakeRequest", "VirtualClock", "virtual_time"]
 
-_MODULE_OF = {
-    "FakeOpenAI": "llmkit.testing.fake",
-    "FakeRequest": "llmkit.testing.fake.records",
-    "VirtualClock": "llmkit.testing.clock",
-    "virtual_time": "llmkit.testing.clock",
+_HOME = {
+    "llmkit.testing.clock": ("VirtualClock", "virtual_time"),
+    "llmkit.testing.fake": ("FakeOpenAI",),
+    "llmkit.testing.fake.records": ("FakeRequest",),
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'llmkit.testing' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -19,4 +19,4 @@ def test_every_name_can_be_had_and_is_listed() -> None:
 def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys, llmkit.context; print([name for name in sys.modules if name.startswith('llmkit.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['llmkit.context']"
+    assert done.stdout.strip() == "['llmkit._lazy', 'llmkit.context']"
