@@ -29,18 +29,13 @@ TokenT = TypeVar("TokenT")
 HttpT = TypeVar("HttpT")
 
 
-class ClientOptions(TypedDict, Generic[KeyT, HttpT], total=False):
-    """The constructor arguments of the SDK's OpenAI clients."""
-
+class _SharedOptions(TypedDict, Generic[KeyT, HttpT], total=False):
     api_key: str | KeyT | None
     admin_api_key: str | None
     workload_identity: WorkloadIdentity | X509WorkloadIdentity | None
     organization: str | None
     project: str | None
     webhook_secret: str | None
-    provider: _sdk.Provider | None
-    base_url: str | httpx2.URL | None
-    data_residency: _sdk.DataResidency | None
     websocket_base_url: str | httpx2.URL | None
     timeout: float | openai.Timeout | openai.NotGiven | None
     max_retries: int
@@ -51,29 +46,23 @@ class ClientOptions(TypedDict, Generic[KeyT, HttpT], total=False):
     _enforce_credentials: bool
 
 
-class AzureOptions(TypedDict, Generic[KeyT, TokenT, HttpT], total=False):
+class ClientOptions(_SharedOptions[KeyT, HttpT], Generic[KeyT, HttpT], total=False):
+    """The constructor arguments of the SDK's OpenAI clients."""
+
+    provider: _sdk.Provider | None
+    base_url: str | httpx2.URL | None
+    data_residency: _sdk.DataResidency | None
+
+
+class AzureOptions(_SharedOptions[KeyT, HttpT], Generic[KeyT, TokenT, HttpT], total=False):
     """The constructor arguments of the SDK's Azure clients."""
 
     azure_endpoint: str | None
     azure_deployment: str | None
     api_version: str | None
-    api_key: str | KeyT | None
-    admin_api_key: str | None
-    workload_identity: WorkloadIdentity | X509WorkloadIdentity | None
     azure_ad_token: str | None
     azure_ad_token_provider: TokenT | None
-    organization: str | None
-    project: str | None
-    webhook_secret: str | None
     base_url: str | None
-    websocket_base_url: str | httpx2.URL | None
-    timeout: float | openai.Timeout | openai.NotGiven | None
-    max_retries: int
-    default_headers: Mapping[str, str] | None
-    default_query: Mapping[str, object] | None
-    http_client: HttpT | None
-    _strict_response_validation: bool
-    _enforce_credentials: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

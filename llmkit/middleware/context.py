@@ -19,7 +19,9 @@ _FIELDS = {"chat.completions": "messages", "responses": "input"}
 _OFF_THE_LOOP = 50_000
 """Bytes of text from which counting is left to a thread: about 5 ms of work."""
 _ROOM = 4_096
+"""Tokens left for an answer of unknown length, at most."""
 _MOST_NAMES = 1_000
+"""Model names remembered as checked."""
 _MARGIN = 8
 """Tokens left free by trimming, for counts that are a few off (2 in 1,000 real requests were under by more than 2)."""
 
@@ -30,10 +32,10 @@ class Context:
     `on_overflow="trim"` drops the oldest turns (or what `strategy` drops), "raise" raises `ContextLengthExceeded`
     with the sizes. A request that fits is never touched, and only what certainly does not fit is acted on: not
     requests for models whose window is unknown (all that are not served by OpenAI itself, unless registered with
-    `register_model`), nor such as cannot be counted exactly. `max_tokens` sets a smaller
-    input budget of your own, for all models. The count is on the record as `predicted_tokens`, beside what the
-    server bills, once the vocabulary is loaded (the first call of a process does not wait for that);
-    `predict=False` counts only when a request might not fit.
+    `register_model`), nor such as cannot be counted exactly. `max_tokens` sets a smaller input budget of your own,
+    for all models. The count is on the record as `predicted_tokens`, beside what the server bills, once the
+    vocabulary is loaded (the first call of a process does not wait for that); `predict=False` counts only when a
+    request might not fit.
     """
 
     def __init__(
@@ -88,8 +90,8 @@ class Context:
         model, operation = request.model or "", request.operation
 
         def count() -> TokenCount | None:
-            fits = limit is None or upper_bound(request.body, operation=operation) <= limit
-            if fits and not (self._predict and self._is_ready(model)):
+            wanted = self._predict and self._is_ready(model)
+            if not wanted and (limit is None or upper_bound(request.body, operation=operation) <= limit):
                 return None
             return count_request(request.body, operation=operation)
 
@@ -109,13 +111,12 @@ class Context:
                 "here; shorten it, ask for less output, or use Context(on_overflow='trim')"
             )
         field = _FIELDS[request.operation]
-        budget = max(1, limit - _MARGIN - self._room(request))
-
-        body = await self._trimmed(request, budget)
+        body = await self._trimmed(request, max(1, limit - _MARGIN - self._room(request)))
+        trimmed = await request.runtime.run_blocking(lambda: count_request(body, operation=request.operation))
         record = request.record
+        record.predicted_tokens = trimmed.total
         if not isinstance(body[field], str):
             record.trimmed_messages = max(0, len(request.body[field]) - len(body[field]))
-        record.predicted_tokens = count_request(body, operation=request.operation).total
         return request.replace(body=body)
 
     async def _trimmed(self, request: Request, budget: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import islice
 
 import httpx2
@@ -22,19 +21,6 @@ WEATHER = [("get_weather", {"city": "Paris"}), ("get_time", '{"zone": ')]
 class Person(BaseModel):
     name: str
     age: int
-
-
-@pytest.fixture
-def fake() -> FakeOpenAI:
-    return FakeOpenAI()
-
-
-@pytest.fixture
-def sdk(fake: FakeOpenAI) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client(), max_retries=0
-    ) as client:
-        yield client
 
 
 def stream(client: openai.OpenAI, **options: object) -> list[ChatCompletionChunk]:

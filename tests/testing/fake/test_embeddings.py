@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import openai
 import pytest
-
-from llmkit.testing import FakeOpenAI
-
-
-@pytest.fixture
-def sdk() -> Iterator[openai.OpenAI]:
-    fake = FakeOpenAI()
-    with openai.OpenAI(
-        api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client(), max_retries=0
-    ) as client:
-        yield client
 
 
 def embed(client: openai.OpenAI, *texts: str, **options: object) -> list[list[float]]:

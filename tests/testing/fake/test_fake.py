@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -16,19 +15,6 @@ import llmkit.testing
 from llmkit.testing import FakeOpenAI, FakeRequest
 
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture
-def fake() -> FakeOpenAI:
-    return FakeOpenAI()
-
-
-@pytest.fixture
-def sdk(fake: FakeOpenAI) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client(), max_retries=0
-    ) as client:
-        yield client
 
 
 def ask(client: openai.OpenAI) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 
 import openai
@@ -15,19 +14,6 @@ from llmkit.testing import FakeOpenAI
 class Person(BaseModel):
     name: str
     age: int
-
-
-@pytest.fixture
-def fake() -> FakeOpenAI:
-    return FakeOpenAI()
-
-
-@pytest.fixture
-def sdk(fake: FakeOpenAI) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client(), max_retries=0
-    ) as client:
-        yield client
 
 
 def test_it_answers_a_string_or_the_last_user_item(sdk: openai.OpenAI) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx2
 import openai
 import pytest
@@ -13,19 +11,6 @@ from llmkit.testing import FakeOpenAI
 USER = {"role": "user", "content": "Hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL, {**CALL, "id": "c2"}]}
-
-
-@pytest.fixture
-def fake() -> FakeOpenAI:
-    return FakeOpenAI()
-
-
-@pytest.fixture
-def sdk(fake: FakeOpenAI) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        api_key="sk-fake", base_url=fake.base_url, http_client=fake.http_client(), max_retries=0
-    ) as client:
-        yield client
 
 
 def result(call_id: str) -> dict[str, str]:

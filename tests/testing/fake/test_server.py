@@ -15,11 +15,6 @@ from llmkit.testing import FakeOpenAI, virtual_time
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-@pytest.fixture
-def fake() -> FakeOpenAI:
-    return FakeOpenAI()
-
-
 def test_it_answers_several_requests_over_one_connection(fake: FakeOpenAI) -> None:
     with fake.serve() as base_url, openai.OpenAI(api_key="k", base_url=base_url) as client:
         assert base_url.startswith("http://127.0.0.1:")
