@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         NoAnswer,
         TooManySteps,
     )
-    from llmkit.conversation.records import ConversationTurn, ConversationUsage, SavedConversation
+    from llmkit.conversation.records import ConversationTurn, SavedConversation
     from llmkit.conversation.store import ConversationStore, JSONStore, SQLiteStore
     from llmkit.conversation.stream import ConversationStream
 
@@ -28,7 +28,6 @@ __all__ = [
     "ConversationStore",
     "ConversationStream",
     "ConversationTurn",
-    "ConversationUsage",
     "InvalidStore",
     "JSONStore",
     "NoAnswer",
@@ -47,7 +46,7 @@ _HOME = {
         "NoAnswer",
         "TooManySteps",
     ),
-    "llmkit.conversation.records": ("ConversationTurn", "ConversationUsage", "SavedConversation"),
+    "llmkit.conversation.records": ("ConversationTurn", "SavedConversation"),
     "llmkit.conversation.store": ("ConversationStore", "JSONStore", "SQLiteStore"),
     "llmkit.conversation.stream": ("ConversationStream",),
 }

@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion
 from llmkit.context.trim import check_budget, trim_body
 from llmkit.conversation.errors import ConversationNotFound
 from llmkit.conversation.gate import Gate, to_the_end
-from llmkit.conversation.records import ConversationTurn, ConversationUsage, JSONObject, SavedConversation
+from llmkit.conversation.records import ConversationTurn, JSONObject, SavedConversation
 from llmkit.conversation.store import ConversationStore
 from llmkit.conversation.stream import ConversationStream
 from llmkit.conversation.tools import RunTool
@@ -26,6 +26,7 @@ from llmkit.prompts.examples import Example
 from llmkit.prompts.examples import few_shot as as_messages
 from llmkit.tokens.models import model_facts
 from llmkit.tokens.vocabulary import is_loaded, load
+from llmkit.usage.totals import Usage
 
 _OWN: Final = frozenset({"messages", "n", "stream"})
 _BATCH: Final = 64  # turns loaded at first
@@ -91,7 +92,7 @@ class Conversation:
         self._store = store
         self._window = Window(limit=self._budget or model_facts(model).input_limit, model=model)
         self._number = 0
-        self._usage = ConversationUsage()
+        self._usage = Usage()
         self._gate = Gate()
 
     @classmethod
@@ -111,7 +112,7 @@ class Conversation:
         return conversation
 
     @property
-    def usage(self) -> ConversationUsage:
+    def usage(self) -> Usage:
         """Tokens and calls so far, as the server reported them; failed turns are in it."""
         return self._usage
 

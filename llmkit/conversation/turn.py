@@ -13,8 +13,9 @@ from openai.types.chat import ChatCompletion
 
 from llmkit.conversation.errors import NoAnswer, TooManySteps
 from llmkit.conversation.gate import Gate
-from llmkit.conversation.records import ConversationUsage, JSONObject
+from llmkit.conversation.records import JSONObject
 from llmkit.conversation.tools import RunTool, run_calls
+from llmkit.usage.totals import Usage
 
 MakeBody: TypeAlias = Callable[[Sequence[JSONObject]], JSONObject]
 """The request's body, given the messages of the turn so far."""
@@ -42,7 +43,7 @@ class RunningTurn:
     ) -> None:
         self.messages: list[JSONObject] = [user]
         self.reply: ChatCompletion | None = None
-        self.usage = ConversationUsage()
+        self.usage = Usage()
         self.complete = True
         self._gate = gate
         self._create: Any = client.chat.completions.create
@@ -93,7 +94,7 @@ class RunningTurn:
 
     async def _take(self, reply: ChatCompletion) -> bool:
         """Add the reply and the results of its tool calls; True when it is the answer."""
-        self.usage += ConversationUsage.of(reply.usage, model=reply.model)
+        self.usage += Usage.of(reply.usage, model=reply.model)
         if not reply.choices:
             raise _no_answer()
         message = _assistant_message(reply)

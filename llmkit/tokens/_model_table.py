@@ -2,7 +2,7 @@
 
 Limits are those of OpenAI's own API. Azure's page is named where it agrees, because it gives the input limit apart.
 Where two sources dispute a figure the smaller one stands and a comment says so. Shutdown dates are those in the
-docstring of `openai.types.ChatModel` (openai 3.52.0); where it is silent, litellm's. No date: none was announced.
+docstring of `openai.types.ChatModel` (openai 3.54.0); where it is silent, litellm's. No date: none was announced.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ TABLE: Final[Mapping[str, Row]] = {
     # GPT-6: nothing disputed; 922,000 = window - output
     # gpt-6.2-astra: input limit not on the page: that of gpt-6.1-sol
     "gpt-6.2-astra":                           (1_050_000, 922_000, 128_000, None,         "vercel"),
+    # gpt-6.2-astra-law: named by the SDK (openai 3.54.0) without figures: those of gpt-6.2-astra
+    "gpt-6.2-astra-law":                       (1_050_000, 922_000, 128_000, None,         "vercel"),
     "gpt-6.2-sol":                             (1_050_000, 922_000, 128_000, None,         "vercel"),
     "gpt-6.1-sol":                             (1_050_000, 922_000, 128_000, None,         "openai"),
     "gpt-6.1-terra":                           (1_050_000, 922_000, 128_000, None,         "litellm+genai"),

@@ -25,11 +25,12 @@ from llmkit.conversation.errors import (
     NoAnswer,
     TooManySteps,
 )
-from llmkit.conversation.records import ConversationTurn, ConversationUsage
+from llmkit.conversation.records import ConversationTurn
 from llmkit.conversation.store import JSONStore, SQLiteStore
 from llmkit.testing import FakeOpenAI, VirtualClock
 from llmkit.tokens import count_tokens
 from llmkit.tokens.memory import MEMORIES
+from llmkit.usage.totals import Usage
 
 TOOLS = [
     {
@@ -122,7 +123,7 @@ async def test_usage_adds_up_over_calls_and_fills_in_for_servers_that_report_non
     )
     for content in "abc":
         await conversation.send(content)
-    assert conversation.usage == ConversationUsage(
+    assert conversation.usage == Usage(
         calls=3, input_tokens=11, output_tokens=3, total_tokens=13, cached_tokens=8, cost=None
     )
     assert [turn.usage.calls for turn in conversation.recent] == [1, 2, 3]
@@ -135,11 +136,11 @@ async def test_cost_adds_up_while_every_price_is_known(fake: FakeOpenAI, monkeyp
         fake.reply("x", usage={"prompt_tokens": 1_000_000, "completion_tokens": 0})
         await conversation.send("a")
     assert conversation.usage.cost == 5  # at 2.50 USD a million
-    assert ConversationUsage.from_json(conversation.usage.to_json()) == conversation.usage
+    assert Usage.from_json(conversation.usage.to_json()) == conversation.usage
     monkeypatch.setitem(sys.modules, "genai_prices", None)
     await conversation.send("b")
     assert conversation.usage.cost is None
-    assert ConversationUsage.from_json(conversation.usage.to_json()) == conversation.usage
+    assert Usage.from_json(conversation.usage.to_json()) == conversation.usage
 
 
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")

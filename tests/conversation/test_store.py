@@ -16,8 +16,9 @@ import anyio.to_thread
 import pytest
 
 from llmkit.conversation.errors import ConversationConflict, InvalidStore
-from llmkit.conversation.records import ConversationTurn, ConversationUsage
+from llmkit.conversation.records import ConversationTurn
 from llmkit.conversation.store import JSONStore, SQLiteStore
+from llmkit.usage.totals import Usage
 
 SETTINGS = {"model": "gpt-4o", "system": "S"}
 BOTH = pytest.mark.parametrize("kind", [JSONStore, SQLiteStore])
@@ -25,7 +26,7 @@ BOTH = pytest.mark.parametrize("kind", [JSONStore, SQLiteStore])
 
 def turn(number: int, text: str = "hi") -> ConversationTurn:
     messages = ({"role": "user", "content": text}, {"role": "assistant", "content": "yes ☀"})
-    return ConversationTurn(number=number, messages=messages, usage=ConversationUsage(calls=number))
+    return ConversationTurn(number=number, messages=messages, usage=Usage(calls=number))
 
 
 async def fill(store: Any, name: str, *numbers: int) -> None:

@@ -6,14 +6,22 @@ import re
 import typing
 from concurrent.futures import ThreadPoolExecutor
 
+import openai
 import pytest
 from openai.types import EmbeddingModel
 from openai.types.shared import ResponsesModel, chat_model
+from packaging.version import Version
 
 from llmkit.tokens import models
 from llmkit.tokens._model_table import SOURCES, TABLE
 from llmkit.tokens.models import ModelFacts, check_model, known_models, model_facts, nearest_models, register_model
 
+TABLE_MADE_WITH = "3.54.0"
+"""The SDK whose models the table lists; a newer one may name more, which is no reason for CI to fail."""
+of_the_tables_sdk = pytest.mark.skipif(
+    Version(openai.__version__) > Version(TABLE_MADE_WITH),
+    reason=f"openai {openai.__version__} is newer than the table: add its models, and raise TABLE_MADE_WITH",
+)
 NO_FIGURES_FOUND = {"gpt-6-cyber", "gpt-rosalind-research"}
 NO_MODEL = {"gpt-5.1-mini"}  # the SDK: "Not a supported model ID"
 
@@ -44,17 +52,20 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 # The table
 
 
+@of_the_tables_sdk
 @pytest.mark.parametrize("name", sorted(SDK_NAMES))
 def test_every_model_of_the_sdk_is_listed_or_left_out_on_purpose(name: str) -> None:
     assert model_facts(name).known is (name not in NO_FIGURES_FOUND | NO_MODEL)
 
 
+@of_the_tables_sdk
 def test_shutdown_dates_are_the_sdks() -> None:
     dates = shutdowns_in_the_sdk()
     assert len(dates) > 60
     assert {name: model_facts(name).deprecated for name in dates} == dates
 
 
+@of_the_tables_sdk
 def test_a_model_of_the_sdk_without_a_shutdown_date_has_none_here() -> None:
     current = names_in(chat_model.ChatModel) - set(shutdowns_in_the_sdk())
     assert {name for name in current if model_facts(name).deprecated} == set()
