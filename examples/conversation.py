@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from llmkit import tool
 from llmkit.conversation import Conversation, SQLiteStore
 from llmkit.testing import FakeOpenAI
 
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "get_weather",
-            "description": "Current weather for a city.",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-]
 
-
-async def run_tool(name: str, arguments: dict[str, Any]) -> str:
-    print(f"   {name}({arguments['city']!r})")
+@tool
+async def get_weather(city: str) -> str:
+    """Current weather for a city."""
+    print(f"   get_weather({city!r})")
     return "18 degrees, light rain"
 
 
@@ -44,8 +35,7 @@ async def main(folder: Path) -> None:
         client,
         model="gpt-4o-mini",
         system="You are a weather service. Be brief.",
-        tools=TOOLS,
-        run_tool=run_tool,
+        tools=[get_weather],
         max_tokens=4_000,  # prompts never have more; older turns stay in the store
         store=store,
         id="alice",
@@ -54,7 +44,7 @@ async def main(folder: Path) -> None:
     print("  ", reply.choices[0].message.content)
 
     print("\n2. Another process loads it and goes on, streaming")
-    again = await Conversation.load(client, store=store, id="alice", tools=TOOLS, run_tool=run_tool)
+    again = await Conversation.load(client, store=store, id="alice", tools=[get_weather])
     print("   ", end="")
     async for text in again.stream("Do I need an umbrella?"):
         print(text, end="", flush=True)

@@ -27,13 +27,28 @@ if TYPE_CHECKING:
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
     from llmkit.server_count import count_on_server
+    from llmkit.streaming.channels import channel
+    from llmkit.streaming.coalescing import coalesce
+    from llmkit.streaming.gather import collect
+    from llmkit.streaming.interrupted import StreamInterrupted
+    from llmkit.streaming.resume import resumed
+    from llmkit.streaming.web import to_sse, to_websocket
     from llmkit.tagging import tags
     from llmkit.tokens import TokenCount, count_tokens
     from llmkit.tokens.models import ModelFacts, model_facts, register_model
+    from llmkit.tools.approval import Allow, Deny, Edit
+    from llmkit.tools.context import ToolContext
+    from llmkit.tools.definition import tool
+    from llmkit.tools.errors import ToolError
+    from llmkit.tools.loop.loop import ToolLoop
+    from llmkit.tools.loop.run import run_tools
+    from llmkit.tools.registry import ToolRegistry
+    from llmkit.usage.totals import Usage
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Allow",
     "AsyncAzureOpenAI",
     "AsyncOpenAI",
     "AzureOpenAI",
@@ -42,7 +57,9 @@ __all__ = [
     "Context",
     "ContextLengthExceeded",
     "Conversation",
+    "Deny",
     "DropOldest",
+    "Edit",
     "InvalidMiddleware",
     "InvalidSink",
     "InvalidTag",
@@ -56,18 +73,32 @@ __all__ = [
     "Retry",
     "Runtime",
     "Sink",
+    "StreamInterrupted",
     "StructlogSink",
     "Summarize",
     "TokenCount",
+    "ToolContext",
+    "ToolError",
+    "ToolLoop",
+    "ToolRegistry",
     "TruncateLongest",
+    "Usage",
     "UsageLog",
+    "channel",
+    "coalesce",
+    "collect",
     "compress",
     "count_on_server",
     "count_tokens",
     "few_shot",
     "model_facts",
     "register_model",
+    "resumed",
+    "run_tools",
     "tags",
+    "to_sse",
+    "to_websocket",
+    "tool",
     "trim_messages",
     "wrap",
 ]
@@ -96,6 +127,27 @@ _HOME = {
     "llmkit.runtime": ("Runtime",),
     "llmkit.server_count": ("count_on_server",),
     "llmkit.tagging": ("tags",),
+    "llmkit.streaming.channels": ("channel",),
+    "llmkit.streaming.coalescing": ("coalesce",),
+    "llmkit.streaming.gather": ("collect",),
+    "llmkit.streaming.interrupted": ("StreamInterrupted",),
+    "llmkit.streaming.resume": ("resumed",),
+    "llmkit.streaming.web": (
+        "to_sse",
+        "to_websocket",
+    ),
+    "llmkit.tools.approval": (
+        "Allow",
+        "Deny",
+        "Edit",
+    ),
+    "llmkit.tools.context": ("ToolContext",),
+    "llmkit.tools.errors": ("ToolError",),
+    "llmkit.tools.loop.loop": ("ToolLoop",),
+    "llmkit.tools.loop.run": ("run_tools",),
+    "llmkit.tools.registry": ("ToolRegistry",),
+    "llmkit.tools.definition": ("tool",),
+    "llmkit.usage.totals": ("Usage",),
 }
 
 __getattr__, __dir__ = lazy(globals(), _HOME)

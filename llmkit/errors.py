@@ -3,6 +3,9 @@
 openai.OpenAIError
 └── LLMKitError
     ├── ContextLengthExceeded, InvalidHistory    what cannot be trimmed to fit (llmkit.context, also ValueErrors)
+    ├── InvalidTool, UnknownTool, InvalidArguments, InvalidAnswer, ToolError    of tools (llmkit.tools)
+    ├── ToolLoopLimit, NoReply, ...              why a tool loop stopped (llmkit.tools.loop.errors)
+    ├── StreamInterrupted    a stream broke off; it has what had arrived (llmkit.streaming)
     ├── InvalidSink          what was given as a sink cannot be one (also a TypeError)
     ├── InvalidMiddleware    what was given as `middleware=` cannot be one (also a TypeError)
     ├── MiddlewareError      a middleware broke its contract while a call ran (also a RuntimeError)

@@ -34,6 +34,8 @@ _KNOWN = (
 
 
 _SAME = (("response_model", "model"), ("predicted_tokens", "input_tokens"))
+_CANCELLED = frozenset({"CancelledError", "Cancelled"})
+"""What asyncio and trio raise in a task that is no longer wanted, such as that of a browser that has gone."""
 _IN_THE_TEXT = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 
@@ -58,7 +60,7 @@ class StructlogSink:
     def __call__(self, record: CallRecord) -> None:
         """Log the finished call."""
         logger = self._logger or self._default_logger()
-        log = logger.info if record.error is None else logger.warning
+        log = logger.info if record.error is None or record.error in _CANCELLED else logger.warning
         log(message(record), **fields(record))
 
     def _default_logger(self) -> Any:
@@ -71,7 +73,9 @@ class StructlogSink:
 
 
 def message(record: CallRecord) -> str:
-    """The event's text: that the call failed, else its tokens, else what it was."""
+    """The event's text: that the call failed or was cancelled, else its tokens, else what it was."""
+    if record.error in _CANCELLED:
+        return f"OpenAI call cancelled: {record.operation}"
     if record.error is not None:
         return f"OpenAI call failed: {record.operation}"
     if record.input_tokens is not None:

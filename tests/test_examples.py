@@ -1,4 +1,4 @@
-"""Every example runs; every Python block of the README runs, against FakeOpenAI."""
+"""Every example runs; the Python blocks of each section of the README run, against FakeOpenAI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ import llmkit
 from llmkit.testing import FakeOpenAI
 
 PROJECT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+SECTIONS = [
+    "".join(re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+    for section in (PROJECT / "README.md").read_text().split("\n## ")
+]
 
 
 def run_example(name: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +31,14 @@ def run_example(name: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_has_a_test_here() -> None:
     names = {path.name for path in (PROJECT / "examples").glob("*.py")}
-    assert names == {"quickstart.py", "own_middleware.py", "conversation.py"}
+    assert names == {
+        "approval.py",
+        "conversation.py",
+        "fastapi_stream.py",
+        "own_middleware.py",
+        "quickstart.py",
+        "weather_tools.py",
+    }
 
 
 def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_three_calls() -> None:
@@ -53,8 +63,21 @@ def test_the_conversation_runs_a_tool_and_is_loaded_again() -> None:
     assert "2 turns, 3 calls" in done.stdout
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_weather_tools_answer_with_a_forecast() -> None:
+    done = run_example("weather_tools.py")
+    assert "No OPENAI_API_KEY" in done.stdout
+    assert "Forecast(warmest='Paris', difference=11" in done.stdout
+    assert "3 calls of the model, 8 messages" in done.stdout
+
+
+def test_the_payment_is_approved_in_another_process_and_made_once() -> None:
+    done = run_example("approval.py")
+    assert "no terminal or no key" in done.stdout
+    assert "Paid in all: 120.50 euros in 1 payment(s)." in done.stdout
+
+
+@pytest.mark.parametrize("number", [number for number, code in enumerate(SECTIONS) if code])
+async def test_the_blocks_of_a_readme_section_run(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     fake = FakeOpenAI()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
@@ -63,11 +86,11 @@ async def test_a_readme_block_runs(number: int, monkeypatch: pytest.MonkeyPatch,
     )
     namespace: dict[str, Any] = {"llmkit": llmkit, "pytest": pytest, "AsyncOpenAI": llmkit.AsyncOpenAI}
     namespace |= {"client": fake.async_client(), "__name__": "readme"}
-    code = compile(BLOCKS[number], f"README block {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(SECTIONS[number], f"README section {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)
     if inspect.isawaitable(result):
         await result
 
 
 def test_the_readme_has_blocks() -> None:
-    assert len(BLOCKS) >= 6
+    assert len([code for code in SECTIONS if code]) >= 6

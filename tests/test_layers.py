@@ -16,10 +16,12 @@ ROOT = Path(llmkit.__file__).parent
 LAYERS = [
     {"_lazy", "errors", "runtime", "tokens", "usage"},
     {"tagging", "retries", "streaming.sse", "context", "prompts"},
+    {"tools"},
     {"record"},
     {"request", "log", "streaming"},
     {"sync", "_sdk"},
-    {"middleware", "server_count", "conversation"},
+    {"middleware", "server_count", "tools.loop"},
+    {"conversation"},
     {"call"},
     {"client"},
     {"testing"},

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 import structlog
 from structlog.testing import LogCapture
@@ -138,6 +139,15 @@ async def test_a_failed_call_is_a_warning_with_its_error_class(capsys: pytest.Ca
     assert event["event"] == "OpenAI call failed: chat.completions"
     assert (event["level"], event["error"], event["status_code"]) == ("warning", "RateLimitError", 429)
     assert event["error_code"] == "insufficient_quota"
+
+
+async def test_a_cancelled_call_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeOpenAI(delay=60).async_client()
+    with anyio.move_on_after(0.01):
+        await client.chat.completions.create(**CHAT)
+    event = json.loads(capsys.readouterr().err)
+    assert (event["event"], event["level"]) == ("OpenAI call cancelled: chat.completions", "info")
+    assert event["complete"] is False
 
 
 async def test_a_call_without_tokens_says_what_it_was(capsys: pytest.CaptureFixture[str]) -> None:

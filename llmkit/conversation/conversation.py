@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final, Self
@@ -19,13 +19,14 @@ from llmkit.conversation.gate import Gate, to_the_end
 from llmkit.conversation.records import ConversationTurn, JSONObject, SavedConversation
 from llmkit.conversation.store import ConversationStore
 from llmkit.conversation.stream import ConversationStream
-from llmkit.conversation.tools import RunTool
 from llmkit.conversation.turn import RunningTurn, user_message
 from llmkit.conversation.window import KeepTurns, Window
 from llmkit.prompts.examples import Example
 from llmkit.prompts.examples import few_shot as as_messages
 from llmkit.tokens.models import model_facts
 from llmkit.tokens.vocabulary import is_loaded, load
+from llmkit.tools.definition import Tool
+from llmkit.tools.registry import ToolRegistry
 from llmkit.usage.totals import Usage
 
 _OWN: Final = frozenset({"messages", "n", "stream"})
@@ -44,8 +45,7 @@ class Conversation:
         model: The model that answers.
         system: Instructions; sent with every prompt, as are the examples.
         few_shot: Examples, as `llmkit.prompts.few_shot` takes them.
-        tools: Tool schemas, as the API takes them.
-        run_tool: `(name, arguments)` to the tool's result; async, or plain (it then runs in a thread).
+        tools: Functions that the model may call, or a `ToolRegistry` of them.
         max_tokens: The window. A prompt has at most so many tokens, less `max_completion_tokens` if that is given;
             the oldest turns are left out. None: prompts are left to the client's `Context` middleware.
         max_steps: How often the model is called in one turn, tool calls included.
@@ -62,15 +62,14 @@ class Conversation:
         model: str,
         system: str | None = None,
         few_shot: Sequence[Example] = (),
-        tools: Sequence[Any] | None = None,
-        run_tool: RunTool | None = None,
+        tools: ToolRegistry | Iterable[Callable[..., Any] | Tool] = (),
         max_tokens: int | None = None,
         max_steps: int = 8,
         store: ConversationStore | None = None,
         id: str | None = None,
         **request_options: Any,
     ) -> None:
-        _check(client, tools, run_tool, max_steps, request_options)
+        _check(client, max_steps, request_options)
         self.id = uuid.uuid4().hex if id is None else id
         self._client = client
         self._examples = as_messages(few_shot)
@@ -85,9 +84,11 @@ class Conversation:
             self._settings["max_completion_tokens"] = reserved
         self._saved_settings: JSONObject | None = None
         self._model = model
-        self._body: JSONObject = {**request_options, "model": model, **({"tools": list(tools)} if tools else {})}
+        self._tools = tools if isinstance(tools, ToolRegistry) else ToolRegistry(tools)
+        self._body: JSONObject = {**request_options, "model": model}
+        if len(self._tools):
+            self._body["tools"] = self._tools.params
         self._budget = _budget(max_tokens, self._settings.get("max_completion_tokens", 0))
-        self._run_tool = run_tool
         self._max_steps = max_steps
         self._store = store
         self._window = Window(limit=self._budget or model_facts(model).input_limit, model=model)
@@ -171,7 +172,7 @@ class Conversation:
             self._client,
             user=user_message(content),
             make_body=self._make_body,
-            run_tool=self._run_tool,
+            tools=self._tools,
             max_steps=self._max_steps,
             gate=self._gate,
         )
@@ -221,11 +222,9 @@ class Conversation:
             await anyio.to_thread.run_sync(load, self._model)
 
 
-def _check(client: object, tools: object, run_tool: object, max_steps: int, options: JSONObject) -> None:
+def _check(client: object, max_steps: int, options: JSONObject) -> None:
     if not isinstance(client, openai.AsyncOpenAI):
         raise TypeError(f"Conversation takes an AsyncOpenAI, not a {type(client).__qualname__}; its methods are async")
-    if tools and run_tool is None:
-        raise ValueError("tools need run_tool, the function (name, arguments) that runs them")
     if max_steps < 1:
         raise ValueError(f"max_steps={max_steps!r} never calls the model; use at least 1")
     if own := sorted(_OWN & options.keys()):

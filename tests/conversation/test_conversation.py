@@ -30,23 +30,18 @@ from llmkit.conversation.store import JSONStore, SQLiteStore
 from llmkit.testing import FakeOpenAI, VirtualClock
 from llmkit.tokens import count_tokens
 from llmkit.tokens.memory import MEMORIES
+from llmkit.tools.registry import ToolRegistry
 from llmkit.usage.totals import Usage
 
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "get_weather",
-            "description": "Current weather for a city.",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-]
 PARIS = [("get_weather", {"city": "Paris"})]
 
 
-async def weather(name: str, arguments: dict[str, Any]) -> str:
-    return f"{name}: sunny in {arguments['city']}"
+async def get_weather(city: str) -> str:
+    """Current weather for a city."""
+    return f"sunny in {city}"
+
+
+WEATHER = ToolRegistry([get_weather])
 
 
 @pytest.fixture
@@ -153,7 +148,7 @@ def completion(message: dict[str, Any] | None, *, usage: Any = None) -> httpx2.R
 
 
 async def test_a_failed_send_leaves_the_history_as_it_was_and_counts_what_it_used(fake: FakeOpenAI) -> None:
-    conversation = talk(fake, tools=TOOLS, run_tool=weather)
+    conversation = talk(fake, tools=[get_weather])
     await conversation.send("before")
     fake.reply(tool_calls=PARIS).error(400, message="no").respond(completion(None))
     with pytest.raises(openai.BadRequestError):
@@ -169,12 +164,12 @@ async def test_a_failed_send_leaves_the_history_as_it_was_and_counts_what_it_use
 async def test_a_cancelled_send_leaves_the_history_as_it_was(fake: FakeOpenAI) -> None:
     reached = asyncio.Event()
 
-    async def waits(name: str, arguments: dict[str, Any]) -> str:
+    async def get_weather(city: str) -> str:
         reached.set()
         await asyncio.sleep(3600)
         return "never"
 
-    conversation = talk(fake, tools=TOOLS, run_tool=waits)
+    conversation = talk(fake, tools=[get_weather])
     fake.reply(tool_calls=PARIS)
     task = asyncio.create_task(conversation.send("weather?"))
     await reached.wait()
@@ -206,7 +201,6 @@ def test_arguments_that_cannot_be_are_named(fake: FakeOpenAI) -> None:
     with pytest.raises(TypeError, match="takes an AsyncOpenAI, not a OpenAI"):
         Conversation(fake.client(), model="m")  # type: ignore[arg-type]
     for options, words in (
-        ({"tools": TOOLS}, "tools need run_tool"),
         ({"stream": True}, "stream= is the conversation's own"),
         ({"n": 2}, "n= is the conversation's own"),
         ({"max_steps": 0}, "max_steps=0"),
@@ -221,85 +215,59 @@ def test_arguments_that_cannot_be_are_named(fake: FakeOpenAI) -> None:
 
 
 async def test_tools_run_until_the_model_answers(fake: FakeOpenAI) -> None:
-    conversation = talk(fake, tools=TOOLS, run_tool=weather)
+    conversation = talk(fake, tools=[get_weather])
     fake.reply(tool_calls=[*PARIS, ("get_weather", {"city": "Rome"})]).reply(tool_calls=PARIS).reply("Sunny.")
     assert text(await conversation.send("weather?")) == "Sunny."
     messages = conversation.recent[0].messages
     assert " ".join(message["role"] for message in messages) == "user assistant tool tool assistant tool assistant"
     assert [message["content"] for message in messages if message["role"] == "tool"] == [
-        "get_weather: sunny in Paris",
-        "get_weather: sunny in Rome",
-        "get_weather: sunny in Paris",
+        "sunny in Paris",
+        "sunny in Rome",
+        "sunny in Paris",
     ]
     assert [call["id"] for call in messages[1]["tool_calls"]] == [messages[i]["tool_call_id"] for i in (2, 3)]
-    assert fake.requests[0].body["tools"] == TOOLS
+    assert fake.requests[0].body["tools"] == WEATHER.params
 
 
 async def test_every_call_gets_one_result_whatever_its_tool_does(
     fake: FakeOpenAI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def run(name: str, arguments: dict[str, Any]) -> Any:
-        match name:
-            case "raises":
-                raise RuntimeError("the password is hunter2")
-            case "cancels":
-                raise asyncio.CancelledError
-            case "data":
-                return {"ä": arguments}
-            case "later":
-                return weather(name, arguments)
-            case _:
-                return object()
+    def raises() -> None:
+        raise RuntimeError("the password is hunter2")
 
-    class Tools:
-        async def __call__(self, name: str, arguments: dict[str, Any]) -> Any:
-            result = run(name, arguments)
-            return await result if asyncio.iscoroutine(result) else result
-
-    for run_tool in (run, Tools()):
-        conversation = talk(fake, tools=TOOLS, run_tool=run_tool)
-        fake.reply(
-            tool_calls=[
-                ("raises", {}),
-                ("data", ""),
-                ("later", {"city": "Rome"}),
-                ("unserialisable", {}),
-                ("broken", '{"a'),
-                ("list", "[1]"),
-                *([("cancels", {})] if run_tool is not run else []),
-            ]
-        ).reply("done")
-        await conversation.send("go")
-        assert [message["content"] for message in conversation.recent[0].messages[2:-1]] == [
-            "Error: RuntimeError",
-            '{"ä": {}}',
-            "later: sunny in Rome",
-            "Error: TypeError",
-            "Error: the arguments are no JSON object",
-            "Error: the arguments are no JSON object",
-            *(["Error: cancelled"] if run_tool is not run else []),
-        ]
-    assert "tool raises failed with RuntimeError at" in caplog.text
-    assert "hunter2" not in caplog.text
+    conversation = talk(fake, tools=WEATHER | ToolRegistry([raises]))
+    fake.reply(tool_calls=[("raises", {}), ("unknown", {}), *PARIS, ("get_weather", '{"city')]).reply("done")
+    await conversation.send("go")
+    results = [message["content"] for message in conversation.recent[0].messages[2:-1]]
+    assert len(results) == 4
+    assert [result.startswith("Error") for result in results[:2]] == [True, True]
+    assert results[2] == "sunny in Paris"
+    assert "JSON" in results[3]
+    assert "hunter2" not in caplog.text + "".join(results)
 
 
 async def test_custom_tools_get_their_text_and_unasked_calls_an_error(fake: FakeOpenAI) -> None:
     call = {"id": "1", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    seen: list[Any] = []
-    conversation = talk(fake, run_tool=lambda name, arguments: seen.append((name, arguments)) or "ok")
+    seen: list[str] = []
+
+    def shell(input: str) -> str:
+        seen.append(input)
+        return "ok"
+
+    conversation = talk(fake, tools=[shell])
     fake.respond(completion(message)).reply("done")
     await conversation.send("go")
-    assert seen == [("shell", {"input": "ls"})]
+    assert seen == ["ls"]
     assert conversation.recent[0].messages[1]["tool_calls"] == [call]
     no_tools = talk(fake)
     fake.respond(completion(message)).reply("done")
     await no_tools.send("go")
-    assert no_tools.recent[0].messages[2]["content"] == "Error: there are no tools"
+    assert "there are no tools" in no_tools.recent[0].messages[2]["content"]
 
 
 async def test_a_model_that_never_answers_is_stopped(fake: FakeOpenAI) -> None:
-    conversation = talk(fake, tools=TOOLS, run_tool=weather, max_steps=2)
+    conversation = talk(fake, tools=[get_weather], max_steps=2)
     for _ in range(4):
         fake.reply(tool_calls=PARIS)
     with pytest.raises(TooManySteps, match="2 times"):
@@ -311,12 +279,12 @@ async def test_a_model_that_never_answers_is_stopped(fake: FakeOpenAI) -> None:
 
 
 async def test_a_tool_that_talks_to_its_own_conversation_is_refused(fake: FakeOpenAI) -> None:
-    async def calls_back(name: str, arguments: dict[str, Any]) -> str:
+    async def get_weather(city: str) -> str:
         with pytest.raises(ConversationBusy, match="A tool cannot"):
             await conversation.send("again")
         return text(await talk(fake).send("another conversation"))
 
-    conversation = talk(fake, tools=TOOLS, run_tool=calls_back)
+    conversation = talk(fake, tools=[get_weather])
     fake.reply(tool_calls=PARIS).reply("from the other").reply("done")
     await conversation.send("go")
     assert conversation.recent[0].messages[2]["content"] == "from the other"
@@ -326,7 +294,7 @@ async def test_a_tool_that_talks_to_its_own_conversation_is_refused(fake: FakeOp
 
 
 async def test_a_stream_yields_text_runs_tools_and_becomes_history(fake: FakeOpenAI) -> None:
-    conversation = talk(fake, tools=TOOLS, run_tool=weather)
+    conversation = talk(fake, tools=[get_weather])
     fake.reply("Let me see. ", tool_calls=PARIS).reply("Sunny.")
     stream = conversation.stream("weather?")
     assert stream.reply is None
@@ -395,13 +363,13 @@ async def test_an_answer_left_early_is_kept_and_marked(way: str) -> None:
 
 
 async def test_a_stream_left_before_its_first_piece_is_not_kept_unless_tools_have_run(fake: FakeOpenAI) -> None:
-    async def run(name: str, arguments: dict[str, Any]) -> str:
-        if arguments["city"] == "Rome":
+    async def get_weather(city: str) -> str:
+        if city == "Rome":
             scope.cancel()
             await anyio.sleep(1)
         return "sunny"
 
-    conversation = talk(fake, tools=TOOLS, run_tool=run)
+    conversation = talk(fake, tools=[get_weather])
     rome = [("get_weather", {"city": "Rome"})]
     fake.reply(tool_calls=rome).reply(tool_calls=PARIS).reply(tool_calls=rome)
     for _ in range(2):
@@ -496,14 +464,15 @@ async def test_300_turns_with_tools_in_a_window_of_4k_are_never_rejected_and_mem
     window, answer = 4_096, 512
     fake = FakeOpenAI(max_prompt_tokens=window - answer, stream_chars=60)
     store = SQLiteStore(tmp_path / "chat.db")
+
+    async def get_weather(city: str) -> dict[str, str]:
+        return {"city": city, "forecast": "mild, some rain, wind from the west; " * 40}
+
+    tools = ToolRegistry([get_weather])
     conversation = talk(
         fake,
         system="You are a forecaster.",
-        tools=TOOLS,
-        run_tool=lambda name, arguments: {
-            "city": arguments["city"],
-            "forecast": "mild, some rain, wind from the west; " * 40,
-        },
+        tools=tools,
         max_tokens=window,
         max_completion_tokens=answer,
         store=store,
@@ -518,7 +487,9 @@ async def test_300_turns_with_tools_in_a_window_of_4k_are_never_rejected_and_mem
             await conversation.send(question)
         else:
             assert [piece async for piece in conversation.stream(question)]
-        sizes += [count_tokens(sent(fake, i), model="gpt-4o", tools=TOOLS).total for i in range(len(fake.requests))]
+        sizes += [
+            count_tokens(sent(fake, i), model="gpt-4o", tools=tools.params).total for i in range(len(fake.requests))
+        ]
         fake.requests.clear()
         if number in (99, 299):
             for memory in MEMORIES.values():
@@ -544,7 +515,7 @@ async def test_300_turns_with_tools_in_a_window_of_4k_are_never_rejected_and_mem
 @pytest.mark.parametrize("kind", [JSONStore, SQLiteStore])
 async def test_a_conversation_goes_on_after_loading(fake: FakeOpenAI, tmp_path: Path, kind: Any) -> None:
     path = tmp_path / "chats"
-    options = {"tools": TOOLS, "run_tool": weather}
+    options = {"tools": [get_weather]}
     first = talk(
         fake, system="S", few_shot=[("Q", "A")], max_tokens=4000, store=kind(path), id="alice", seed=1, **options
     )

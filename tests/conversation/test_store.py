@@ -86,10 +86,12 @@ from llmkit.testing import FakeOpenAI
 
 async def main(kind, path):
     fake = FakeOpenAI()
-    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+    async def look():
+        return "x" * 1000
+
     conversation = Conversation(
         fake.async_client(middleware=[]), model="gpt-4o", store=getattr(store, kind)(path), id="alice",
-        tools=tools, run_tool=lambda name, arguments: "x" * 1000,
+        tools=[look],
     )
     for number in range(10_000):
         fake.reply(tool_calls=[("look", {})]).reply("done")

@@ -18,6 +18,7 @@ from llmkit.testing.fake.prompt import prompt_tokens, with_default
 from llmkit.testing.fake.records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
 from llmkit.testing.fake.routes import Operation, resolve
 from llmkit.testing.fake.server import serve
+from llmkit.testing.fake.stored import StoredResponses
 
 if TYPE_CHECKING:
     from llmkit.client import AsyncOpenAI, OpenAI
@@ -34,6 +35,10 @@ class FakeOpenAI:
     that obeys types, bounds, minimal lengths and common formats, but not `pattern`: queue a reply for such a
     schema. Embeddings are unit vectors of hashed character trigrams. Tokens are counted by
     `llmkit.tokens`, as the API bills them. Ids count up from 1.
+
+    The last 100 responses can be retrieved, unless the request said `store=False`. One made with `background=True`
+    is queued at first and finished when it is asked for; made with `stream=True`, too, it can be streamed again from
+    any event on, `retrieve(id, stream=True, starting_after=7)`, and outlives a dropped connection.
 
     Args:
         stream_chars: Characters in each streamed fragment.
@@ -62,6 +67,7 @@ class FakeOpenAI:
         self._max_prompt_tokens = max_prompt_tokens
         self._network = Network(cut=cut, delay=delay)
         self._queue: deque[Reply | Outcome] = deque()
+        self._stored = StoredResponses()
         self._lock = Lock()
 
     def reply(
@@ -93,7 +99,8 @@ class FakeOpenAI:
         """Queue a reply whose connection breaks `after` that many server-sent events.
 
         A stream that has no more events breaks before its last one, a body that is not streamed halfway.
-        `error` is what the transport raises then, an `httpx2.ReadError` unless given.
+        `error` is what the transport raises then, an `httpx2.ReadError` unless given. A drop without text and tool
+        calls also serves a stream that goes on with a background response, and says what that response says.
         """
         return self._plan(plans.drop(text, after=after, calls=tool_calls, error=error))
 
@@ -172,21 +179,24 @@ class FakeOpenAI:
         return self
 
     def _handle(self, request: FakeRequest) -> Answer:
-        found, body = resolve(request, max_prompt_tokens=self._max_prompt_tokens)
-        generates = isinstance(found, Operation) and found.events is not None
-        number, planned = self._take(request, takes_reply=generates)
+        found, body = resolve(request, stored=self._stored, max_prompt_tokens=self._max_prompt_tokens)
+        number, planned = self._take(request, found)
         if not isinstance(planned, Reply):
             return planned(request, number)
         if isinstance(found, ApiError):
             return found.answer(number)
-        return answer(found, self._turn(number, found, body, with_default(planned, body)))
+        turn = self._turn(number, found, body, with_default(planned, body))
+        if found.name == "responses":
+            self._stored.keep(turn)
+        return answer(found, turn)
 
-    def _take(self, request: FakeRequest, *, takes_reply: bool) -> tuple[int, Reply | Outcome]:
+    def _take(self, request: FakeRequest, found: Operation | ApiError) -> tuple[int, Reply | Outcome]:
         """Number the request and take its planned answer; a reply it cannot have stays in the queue."""
         with self._lock:
             self.requests.append(request)
-            waits = not self._queue or (isinstance(self._queue[0], Reply) and not takes_reply)
-            return len(self.requests), Reply() if waits else self._queue.popleft()
+            planned = self._queue[0] if self._queue else Reply()
+            waits = isinstance(planned, Reply) and not (isinstance(found, Operation) and found.takes(planned))
+            return len(self.requests), Reply() if waits or not self._queue else self._queue.popleft()
 
     def _turn(self, number: int, operation: Operation, body: JSONObject, reply: Reply) -> Turn:
         return Turn(

@@ -29,6 +29,11 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 """Chat's finish reasons under the names the Responses API gives them."""
 
 
+def created_body(turn: Turn) -> JSONObject:
+    """The answer to a request without `stream`: the finished response, or a queued one in the background."""
+    return _started(turn) if turn.body.get("background") else response_body(turn)
+
+
 def response_body(turn: Turn) -> JSONObject:
     """The finished response."""
     final = {"status": _status(turn), "output": [item for item, _ in _items(turn)], "usage": _usage(turn)}
@@ -45,8 +50,11 @@ def response_events(turn: Turn) -> Iterator[bytes]:
 
 
 def _events(turn: Turn) -> Iterator[JSONObject]:
-    yield {"type": "response.created", "response": _started(turn)}
-    yield {"type": "response.in_progress", "response": _started(turn)}
+    started = _started(turn)
+    yield {"type": "response.created", "response": started}
+    if turn.body.get("background"):
+        yield {"type": "response.queued", "response": started}
+    yield {"type": "response.in_progress", "response": started | {"status": "in_progress"}}
     for index, (item, empty) in enumerate(_items(turn)):
         yield {"type": "response.output_item.added", "output_index": index, "item": empty}
         place: JSONObject = {"item_id": item["id"], "output_index": index}
@@ -116,8 +124,8 @@ def _started(turn: Turn) -> JSONObject:
         "object": "response",
         "created_at": CREATED,
         "model": turn.model,
-        "status": "in_progress",
-        "background": False,
+        "status": "queued" if turn.body.get("background") else "in_progress",
+        "background": bool(turn.body.get("background")),
         "error": None,
         "incomplete_details": None,
         "output": [],
