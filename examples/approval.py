@@ -1,6 +1,6 @@
 """A person approves a payment, while the program may end and start again: the loop is saved to a file between.
 
-With OPENAI_API_KEY set it talks to the API, without to FakeOpenAI; without a terminal the person's answer is scripted.
+With OPENAI_API_KEY set it talks to the API, without to FakeOpenAI; in a terminal you are the person.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmkit import AsyncOpenAI
+from llmkit import Allow, AsyncOpenAI, Deny, Edit, ToolCall, ToolContext, ToolLoop, tool
 from llmkit.testing import FakeOpenAI
-from llmkit.tools.approval import Allow, Deny, Edit
-from llmkit.tools.call import ToolCall
-from llmkit.tools.context import ToolContext
-from llmkit.tools.definition import tool
-from llmkit.tools.loop import ToolLoop
 
 PAID: dict[str, float] = {}
 """What the bank has done, by idempotency key: the same call never pays twice, whatever crashes."""
@@ -50,18 +46,22 @@ def make_client() -> AsyncOpenAI:
     fake = FakeOpenAI()
     fake.reply(tool_calls=[("get_invoice", {"number": 7})])
     fake.reply(tool_calls=[("pay", {"to": "Acme", "amount": 1205})])
-    fake.reply("Invoice 7 is paid: 120.50 euros to Acme.")
+    fake.reply("That is what came of invoice 7; ask me for anything else.")
     return fake.async_client(middleware=[])
 
 
 def ask(call: ToolCall) -> Allow | Deny | Edit:
     """What the person at the terminal says of a call."""
     print(f"   The model wants {call.name}({call.arguments}).")
-    if not (sys.stdin.isatty() and os.environ.get("OPENAI_API_KEY")):
-        print("   (no terminal or no key: the scripted person corrects the amount)")
+    if not sys.stdin.isatty():
+        print("   (no terminal or no keyboard: the scripted person corrects the amount)")
         return Edit({**json.loads(call.arguments), "amount": 120.5})
-    answer = input("   Run it? [y/N, or a reason not to] ").strip()
-    return Allow() if answer.lower() in {"y", "yes"} else Deny(answer)
+    answer = input("   Run it? [y/N, another amount, or a reason not to] ").strip()
+    with suppress(ValueError):
+        return Edit({**json.loads(call.arguments), "amount": float(answer)})
+    if answer.lower() in {"y", "yes"}:
+        return Allow()
+    return Deny("" if answer.lower() in {"n", "no"} else answer)
 
 
 async def run(loop: ToolLoop, file: Path) -> None:

@@ -11,11 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from llmkit import AsyncOpenAI
+from llmkit import AsyncOpenAI, ToolError, run_tools, tool
 from llmkit.testing import FakeOpenAI
-from llmkit.tools.definition import tool
-from llmkit.tools.errors import ToolError
-from llmkit.tools.loop import Step, run_tools
+from llmkit.tools.loop import Step
 
 TEMPERATURES = {"Paris": 18, "Oslo": 7}
 

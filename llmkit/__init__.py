@@ -1,4 +1,4 @@
-"""A drop-in `AsyncOpenAI` whose middleware logs, retries and meters every call."""
+"""A drop-in `AsyncOpenAI` whose middleware logs, counts and retries every call; typed functions as tools; streams."""
 
 from __future__ import annotations
 
@@ -32,22 +32,27 @@ if TYPE_CHECKING:
     from llmkit.streaming.gather import collect
     from llmkit.streaming.interrupted import StreamInterrupted
     from llmkit.streaming.resume import resumed
-    from llmkit.streaming.web import to_sse, to_websocket
+    from llmkit.streaming.web import SSE_HEADERS, to_sse, to_websocket
     from llmkit.tagging import tags
     from llmkit.tokens import TokenCount, count_tokens
     from llmkit.tokens.models import ModelFacts, model_facts, register_model
     from llmkit.tools.approval import Allow, Deny, Edit
+    from llmkit.tools.call import ToolCall
     from llmkit.tools.context import ToolContext
     from llmkit.tools.definition import tool
-    from llmkit.tools.errors import ToolError
+    from llmkit.tools.errors import InvalidTool, ToolError
+    from llmkit.tools.loop.errors import ToolLoopLimit
     from llmkit.tools.loop.loop import ToolLoop
     from llmkit.tools.loop.run import run_tools
+    from llmkit.tools.loop.steps import Final, Step
     from llmkit.tools.registry import ToolRegistry
+    from llmkit.tools.result import ToolResult
     from llmkit.usage.totals import Usage
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SSE_HEADERS",
     "Allow",
     "AsyncAzureOpenAI",
     "AsyncOpenAI",
@@ -60,9 +65,11 @@ __all__ = [
     "Deny",
     "DropOldest",
     "Edit",
+    "Final",
     "InvalidMiddleware",
     "InvalidSink",
     "InvalidTag",
+    "InvalidTool",
     "LLMKitError",
     "MiddleOut",
     "Middleware",
@@ -73,14 +80,18 @@ __all__ = [
     "Retry",
     "Runtime",
     "Sink",
+    "Step",
     "StreamInterrupted",
     "StructlogSink",
     "Summarize",
     "TokenCount",
+    "ToolCall",
     "ToolContext",
     "ToolError",
     "ToolLoop",
+    "ToolLoopLimit",
     "ToolRegistry",
+    "ToolResult",
     "TruncateLongest",
     "Usage",
     "UsageLog",
@@ -133,6 +144,7 @@ _HOME = {
     "llmkit.streaming.interrupted": ("StreamInterrupted",),
     "llmkit.streaming.resume": ("resumed",),
     "llmkit.streaming.web": (
+        "SSE_HEADERS",
         "to_sse",
         "to_websocket",
     ),
@@ -142,7 +154,11 @@ _HOME = {
         "Edit",
     ),
     "llmkit.tools.context": ("ToolContext",),
-    "llmkit.tools.errors": ("ToolError",),
+    "llmkit.tools.call": ("ToolCall",),
+    "llmkit.tools.errors": ("InvalidTool", "ToolError"),
+    "llmkit.tools.loop.errors": ("ToolLoopLimit",),
+    "llmkit.tools.loop.steps": ("Final", "Step"),
+    "llmkit.tools.result": ("ToolResult",),
     "llmkit.tools.loop.loop": ("ToolLoop",),
     "llmkit.tools.loop.run": ("run_tools",),
     "llmkit.tools.registry": ("ToolRegistry",),

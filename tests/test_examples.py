@@ -41,12 +41,14 @@ def test_every_example_has_a_test_here() -> None:
     }
 
 
-def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_three_calls() -> None:
+def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_each_call() -> None:
     done = run_example("quickstart.py")
     assert "No OPENAI_API_KEY: running on the embedded FakeOpenAI" in done.stdout
     assert "Paris is the capital of France." in done.stdout
     assert "the second got through" in done.stdout
-    assert done.stderr.count("OpenAI tokens: prompt=") == 3
+    assert 'get_weather({"city":"Paris"}) -> 18 degrees and light rain in Paris' in done.stdout
+    assert "Take an umbrella" in done.stdout
+    assert done.stderr.count("OpenAI tokens: prompt=") == 5
     assert '"attempts": 2' in done.stderr
     assert '"user": "alice"' in done.stderr
 

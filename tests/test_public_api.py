@@ -13,15 +13,28 @@ import llmkit
 import llmkit.context
 import llmkit.conversation
 import llmkit.prompts
+import llmkit.streaming
 import llmkit.testing
 import llmkit.tokens
+import llmkit.tools
+import llmkit.tools.loop
 
 PROJECT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(
     "module",
-    [llmkit, llmkit.testing, llmkit.tokens, llmkit.context, llmkit.conversation, llmkit.prompts],
+    [
+        llmkit,
+        llmkit.testing,
+        llmkit.tokens,
+        llmkit.context,
+        llmkit.conversation,
+        llmkit.prompts,
+        llmkit.streaming,
+        llmkit.tools,
+        llmkit.tools.loop,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_the_front_door_is_sorted_and_everything_in_it_exists_and_is_documented(module: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final, Self
@@ -25,7 +25,7 @@ from llmkit.prompts.examples import Example
 from llmkit.prompts.examples import few_shot as as_messages
 from llmkit.tokens.models import model_facts
 from llmkit.tokens.vocabulary import is_loaded, load
-from llmkit.tools.definition import Tool
+from llmkit.tools.approval import Approve
 from llmkit.tools.registry import ToolRegistry
 from llmkit.usage.totals import Usage
 
@@ -46,6 +46,8 @@ class Conversation:
         system: Instructions; sent with every prompt, as are the examples.
         few_shot: Examples, as `llmkit.prompts.few_shot` takes them.
         tools: Functions that the model may call, or a `ToolRegistry` of them.
+        dependencies: What tools find as `ToolContext.dependencies`.
+        approve: Decides about calls of tools with `needs_approval`; without, they are denied.
         max_tokens: The window. A prompt has at most so many tokens, less `max_completion_tokens` if that is given;
             the oldest turns are left out. None: prompts are left to the client's `Context` middleware.
         max_steps: How often the model is called in one turn, tool calls included.
@@ -62,7 +64,9 @@ class Conversation:
         model: str,
         system: str | None = None,
         few_shot: Sequence[Example] = (),
-        tools: ToolRegistry | Iterable[Callable[..., Any] | Tool] = (),
+        tools: ToolRegistry | Iterable[object] = (),
+        dependencies: Any = None,
+        approve: Approve | None = None,
         max_tokens: int | None = None,
         max_steps: int = 8,
         store: ConversationStore | None = None,
@@ -84,10 +88,11 @@ class Conversation:
             self._settings["max_completion_tokens"] = reserved
         self._saved_settings: JSONObject | None = None
         self._model = model
-        self._tools = tools if isinstance(tools, ToolRegistry) else ToolRegistry(tools)
+        registry = tools if isinstance(tools, ToolRegistry) else ToolRegistry(tools)
+        self._run_tools = partial(registry.run, dependencies=dependencies, approve=approve)
         self._body: JSONObject = {**request_options, "model": model}
-        if len(self._tools):
-            self._body["tools"] = self._tools.params
+        if registry.params:
+            self._body["tools"] = registry.params
         self._budget = _budget(max_tokens, self._settings.get("max_completion_tokens", 0))
         self._max_steps = max_steps
         self._store = store
@@ -172,7 +177,7 @@ class Conversation:
             self._client,
             user=user_message(content),
             make_body=self._make_body,
-            tools=self._tools,
+            run_tools=self._run_tools,
             max_steps=self._max_steps,
             gate=self._gate,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -15,9 +15,10 @@ from llmkit.conversation.gate import Gate
 from llmkit.conversation.records import JSONObject
 from llmkit.streaming.gather_chat import ChatGatherer
 from llmkit.tools.loop.wire import assistant_message, sendable
-from llmkit.tools.registry import ToolRegistry
 from llmkit.usage.totals import Usage
 
+RunTools: TypeAlias = Callable[[JSONObject], Awaitable[list[JSONObject]]]
+"""The messages that answer the tool calls of an assistant message."""
 MakeBody: TypeAlias = Callable[[Sequence[JSONObject]], JSONObject]
 """The request's body, given the messages of the turn so far."""
 
@@ -38,7 +39,7 @@ class RunningTurn:
         *,
         user: JSONObject,
         make_body: MakeBody,
-        tools: ToolRegistry,
+        run_tools: RunTools,
         max_steps: int,
         gate: Gate,
     ) -> None:
@@ -49,7 +50,7 @@ class RunningTurn:
         self._gate = gate
         self._create: Any = client.chat.completions.create
         self._make_body = make_body
-        self._tools = tools
+        self._run_tools = run_tools
         self._max_steps = max_steps
         self._heard: list[str] = []
 
@@ -100,7 +101,7 @@ class RunningTurn:
             raise _no_answer()
         message = sendable(assistant_message(reply.choices[0].message))
         with self._gate.tools_run():
-            results = await self._tools.run(message)
+            results = await self._run_tools(message)
         self.messages += [message, *results]
         self._heard.clear()
         self.reply = reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from typing import TypeVar
 
-from llmkit.streaming.waiting import OwnedStream, ReadAhead
+from llmkit.streaming.waiting import ReadAhead, ReadStream
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def channel(stream: AsyncIterable[T], maxsize: int = 16) -> Channel[T]:
     return Channel(ReadAhead(stream, ahead=maxsize))
 
 
-class Channel(OwnedStream[T]):
+class Channel(ReadStream[T]):
     """What has been read of a stream, and what will be; made by `channel`."""
 
     def __init__(self, reader: ReadAhead[T]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable
 from typing import TypeVar
 
 from llmkit.streaming.texts import Piece, piece_of, with_text
-from llmkit.streaming.waiting import OwnedStream, ReadAhead
+from llmkit.streaming.waiting import ReadAhead, ReadStream
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def coalesce(stream: AsyncIterable[T], tokens: int = 5, seconds: float = 0.1) ->
     return Coalesced(ReadAhead(stream, ahead=_AHEAD), size=tokens * _BYTES_PER_TOKEN, seconds=seconds)
 
 
-class Coalesced(OwnedStream[T]):
+class Coalesced(ReadStream[T]):
     """The events of a stream with neighbouring pieces of text merged; made by `coalesce`."""
 
     def __init__(self, reader: ReadAhead[T], *, size: int, seconds: float) -> None:

@@ -26,6 +26,11 @@ class Fragment(NamedTuple):
         """Whether there is anything in it to begin a call with."""
         return bool(self.id or self.name or self.arguments)
 
+    @property
+    def is_only_an_id(self) -> bool:
+        """Whether it says nothing but an id."""
+        return bool(self.id) and not (self.name or self.arguments or self.extra)
+
 
 def fragment_of(delta: object) -> Fragment:
     """Read a `ChoiceDeltaToolCall`, a legacy `ChoiceDeltaFunctionCall`, or the same as a dict."""
@@ -52,6 +57,13 @@ def fields_of(source: object) -> Mapping[str, Any]:
     given = source.model_fields_set
     fields = {name: value for name, value in source.__dict__.items() if name in given}
     return {**fields, **source.model_extra} if source.model_extra else fields
+
+
+def field_of(source: object, name: str) -> Any:
+    """A field of an object or of a dict; None when there is none."""
+    if isinstance(source, Mapping):
+        return cast("Mapping[str, Any]", source).get(name)
+    return getattr(source, name, None)
 
 
 def _text(value: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, overload
 
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -36,7 +35,7 @@ async def collect(stream: AsyncIterable[Any]) -> ChatCompletion | Response:
         TypeError: The events are neither of Chat nor of the Responses API.
     """
     gathered, kinds = Gathered(), set[str]()
-    async with aclosing(followed(stream, gathered)) as events:
+    async with followed(stream, gathered) as events:
         async for event in events:
             kinds.add(type(event).__name__)
     answer = gathered.answer

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
 from llmkit.streaming.facts import answer_text
+from llmkit.streaming.fragments import field_of
 from llmkit.streaming.gather_chat import ChatGatherer
 from llmkit.streaming.gather_responses import ResponseGatherer
 from llmkit.tokens import count_text, estimate_tokens
@@ -41,8 +41,8 @@ class Gathered:
     def add(self, event: object) -> None:
         """Take in an event; what the helpers add to the server's events is passed over."""
         self.begun = True
-        if _field(event, "type") == "chunk":
-            event = _field(event, "chunk")
+        if field_of(event, "type") == "chunk":
+            event = field_of(event, "chunk")
         kind = _kind_of(event)
         if self._gatherer is None and kind is not None:
             self._gatherer = kind()
@@ -115,15 +115,9 @@ def _reasoning(answer: ChatCompletion | Response) -> list[str]:
 
 
 def _kind_of(event: object) -> type[ChatGatherer | ResponseGatherer] | None:
-    if isinstance(_field(event, "choices"), list):
+    if isinstance(field_of(event, "choices"), list):
         return ChatGatherer
-    kind = _field(event, "type")
+    kind = field_of(event, "type")
     if isinstance(kind, str) and (kind.startswith("response.") or kind == "error"):
         return ResponseGatherer
     return None
-
-
-def _field(event: object, name: str) -> Any:
-    if isinstance(event, Mapping):
-        return cast("Mapping[str, Any]", event).get(name)
-    return getattr(event, name, None)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, TypeVar
 
-import anyio
 import httpx2
 import openai
 from openai.types.chat import ChatCompletion
@@ -16,6 +14,7 @@ from openai.types.responses import Response
 
 from llmkit.errors import LLMKitError
 from llmkit.streaming.gathered import Gathered, TokensSoFar, text_of, tokens_of
+from llmkit.streaming.sources import OwnedStream, checked, close, close_soon, events_of, running_loop
 
 EventT = TypeVar("EventT")
 
@@ -74,12 +73,12 @@ def breaks_off(error: Exception) -> bool:
     return isinstance(error, _BROKEN) or (legacy is not None and isinstance(error, legacy.HTTPError))
 
 
-def whole(stream: AsyncIterable[EventT]) -> AsyncGenerator[EventT, None]:
+def whole(stream: AsyncIterable[EventT]) -> Followed[EventT]:
     """The events of a Chat or Responses stream; StreamInterrupted when they end before the answer does.
 
     What goes wrong before the first event and what the API itself reports is raised as it is; a connection that
     breaks after the last event costs nothing. The stream is closed at the end in every case, at once if you leave
-    early inside `async with contextlib.aclosing(whole(stream)) as events:`.
+    early inside `async with whole(stream) as events:`.
 
     Raises:
         StreamInterrupted: The connection broke or the body ended, after the first event and before the last.
@@ -87,38 +86,57 @@ def whole(stream: AsyncIterable[EventT]) -> AsyncGenerator[EventT, None]:
     return followed(stream, Gathered())
 
 
-async def followed(stream: AsyncIterable[EventT], gathered: Gathered) -> AsyncGenerator[EventT, None]:
+def followed(stream: AsyncIterable[EventT], gathered: Gathered) -> Followed[EventT]:
     """`whole`, with what arrives added to `gathered`."""
-    try:
-        events = stream if isinstance(stream, AsyncIterator) else aiter(stream)
-        while True:
-            try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                break
-            except Exception as error:
-                if not gathered.begun or not breaks_off(error):
-                    raise
-                if gathered.finished:
-                    return
-                raise interruption(gathered, error) from error
-            gathered.add(event)
-            yield event
-        if not gathered.finished:
-            raise interruption(gathered, None)
-    finally:
-        await close(stream)
+    return Followed(stream, gathered)
 
 
-async def close(stream: object) -> None:
-    """Give the connection of a stream back, also in a task that is being cancelled."""
-    closing: Any = getattr(stream, "aclose", None) or getattr(stream, "close", None)
-    if closing is None:
-        return
-    with anyio.CancelScope(shield=True):
-        closed = closing()
-        if inspect.isawaitable(closed):
-            await closed
+class Followed(OwnedStream[EventT]):
+    """The events of a stream that must not end early; made by `whole`."""
+
+    def __init__(self, stream: AsyncIterable[EventT], gathered: Gathered) -> None:
+        self._stream = checked(stream)
+        self._events: AsyncIterator[EventT] | None = None
+        self._gathered = gathered
+        self._loop = running_loop()
+        self._over = False
+
+    async def __anext__(self) -> EventT:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            event = await self._next()
+            self._gathered.add(event)
+        except BaseException:
+            await self.aclose()
+            raise
+        return event
+
+    async def aclose(self) -> None:
+        """Close the stream that this one reads; there are no more events then."""
+        self._over = True
+        await close(self._stream)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_over", True):
+            close_soon(self._stream, self._loop)
+
+    async def _next(self) -> EventT:
+        gathered = self._gathered
+        try:
+            self._events = self._events or events_of(self._stream)
+            return await anext(self._events)
+        except StopAsyncIteration:
+            if gathered.finished:
+                raise
+            error = None
+        except Exception as broken:
+            if not gathered.begun or not breaks_off(broken):
+                raise
+            if gathered.finished:
+                raise StopAsyncIteration from broken
+            error = broken
+        raise interruption(gathered, error) from error
 
 
 def _message(gathered: Gathered, characters: int, error: Exception | None) -> str:

@@ -23,3 +23,12 @@ def partial_json(text: str) -> Any:
         return jiter.from_json(mended(text).encode(), partial_mode="trailing-strings")
     except ValueError:
         return None
+
+
+def begins_json(text: str) -> bool:
+    """Whether `text` is JSON that is not at its end yet, or a whole value."""
+    try:
+        jiter.from_json(mended(text).encode(), partial_mode=True)
+    except ValueError:
+        return False
+    return True

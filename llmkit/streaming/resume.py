@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
-from contextlib import aclosing
 
 import openai
 from openai.types.responses import ResponseStreamEvent
@@ -12,19 +11,18 @@ from openai.types.responses import ResponseStreamEvent
 from llmkit import runtime
 from llmkit.retries import server_wait, waits, worth_retrying
 from llmkit.streaming.gathered import Gathered
-from llmkit.streaming.interrupted import StreamInterrupted, close, followed, interruption
+from llmkit.streaming.interrupted import StreamInterrupted, followed, interruption
+from llmkit.streaming.sources import OwnedStream, close
 
 _FIRST_WAIT, _MAX_WAIT = 0.5, 8.0
 """Seconds, the SDK's own."""
 
 
-async def resumed(
-    client: openai.AsyncOpenAI, stream: AsyncIterable[ResponseStreamEvent], *, max_resumes: int = 3
-) -> AsyncGenerator[ResponseStreamEvent, None]:
+def resumed(client: openai.AsyncOpenAI, stream: AsyncIterable[ResponseStreamEvent], *, max_resumes: int = 3) -> Resumed:
     """The events of a Responses stream in background mode, fetched from where it stopped when the connection breaks.
 
     `stream` comes from `client.responses.create(background=True, stream=True, ...)`. No event is lost or comes twice.
-    Any other stream is passed on as by `whole`: the API cannot resume it. Leave early inside `contextlib.aclosing`.
+    Any other stream is passed on as by `whole`: the API cannot resume it. Use `async with` to leave early.
 
     Args:
         client: Asked for the missing events, as often as its own retries say.
@@ -34,21 +32,39 @@ async def resumed(
     Raises:
         StreamInterrupted: The stream cannot be resumed, or the attempts were in vain.
     """
-    gathered, source, taken, delays = Gathered(), stream, 0, _delays()
-    while True:
-        try:
-            async with aclosing(followed(source, gathered)) as events:
-                async for event in events:
-                    taken, delays = 0, _delays()
-                    yield event
-            return
-        except StreamInterrupted as error:
-            if taken >= max_resumes or not _worth_resuming(error):
-                raise
-            wait = _asked_wait(error) or next(delays)
-        taken += 1
-        await runtime.current(is_async=True).sleep(wait)
-        source = _missing(client, gathered)
+    return Resumed(client, stream, max_resumes=max_resumes)
+
+
+class Resumed(OwnedStream[ResponseStreamEvent]):
+    """The events of a Responses stream and of those that go on with it; made by `resumed`."""
+
+    def __init__(
+        self, client: openai.AsyncOpenAI, stream: AsyncIterable[ResponseStreamEvent], *, max_resumes: int
+    ) -> None:
+        self._client = client
+        self._gathered = Gathered()
+        self._events = followed(stream, self._gathered)
+        self._max_resumes = max_resumes
+        self._taken, self._delays = 0, _delays()
+
+    async def __anext__(self) -> ResponseStreamEvent:
+        while True:
+            try:
+                event = await anext(self._events)
+            except StreamInterrupted as error:
+                if self._taken >= self._max_resumes or not _worth_resuming(error):
+                    raise
+                wait = _asked_wait(error) or next(self._delays)
+            else:
+                self._taken, self._delays = 0, _delays()
+                return event
+            self._taken += 1
+            await runtime.current(is_async=True).sleep(wait)
+            self._events = followed(_missing(self._client, self._gathered), self._gathered)
+
+    async def aclose(self) -> None:
+        """Close the stream that this one reads; there are no more events then."""
+        await self._events.aclose()
 
 
 async def _missing(client: openai.AsyncOpenAI, gathered: Gathered) -> AsyncGenerator[ResponseStreamEvent, None]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import anyio
 
-from llmkit.record import logger
+from llmkit.streaming.sources import OwnedStream, checked, close, close_soon, events_of, running_loop
 
 T = TypeVar("T")
-
-_closings: set[asyncio.Task[None]] = set()
-"""Closings that nobody waits for; the loop alone would not keep them alive."""
 
 
 class ReadAhead(Generic[T]):
@@ -26,13 +22,13 @@ class ReadAhead(Generic[T]):
     """
 
     def __init__(self, source: AsyncIterable[T], *, ahead: int) -> None:
-        self._source = _checked(source)
+        self._source = checked(source)
         self._ahead = ahead
         self._items: deque[T] = deque()
         self._takers: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._loop = _running_loop()
+        self._loop = running_loop()
         self._error: BaseException | None = None
         self._over = self._closing = False
 
@@ -48,7 +44,7 @@ class ReadAhead(Generic[T]):
 
     def start(self) -> asyncio.AbstractEventLoop:
         """Begin to read, unless that is done; returns the running loop."""
-        loop = self._loop = _running_loop()
+        loop = self._loop = running_loop()
         if loop is None:
             raise RuntimeError("llmkit's stream functions wait with asyncio; run them in an asyncio event loop")
         if self._task is None and not self._over:
@@ -88,15 +84,12 @@ class ReadAhead(Generic[T]):
 
     def abandon(self) -> None:
         """Have the source closed soon: for finalizers, which cannot wait."""
-        if self._loop is not None and not self._closing:
-            with suppress(RuntimeError):  # the loop is closed, and the source's connection with it
-                self._loop.call_soon_threadsafe(_close_soon, self)
+        if not self._closing:
+            close_soon(self, self._loop)
 
     async def _read(self) -> None:
-        source = cast("Any", self._source)
-        # The SDK's streams wrap themselves in a generator for each aiter(); the stream itself serves.
-        read = source.__anext__ if hasattr(source, "__anext__") else aiter(source).__anext__
         try:
+            read = events_of(self._source).__anext__
             while True:
                 self._offer(await read())
                 if len(self._items) >= self._ahead:
@@ -143,8 +136,7 @@ class ReadAhead(Generic[T]):
         if self._closing:
             return
         self._closing = True
-        with anyio.CancelScope(shield=True):
-            await close(self._source)
+        await close(self._source)
 
     def _finish(self) -> None:
         self._over = True
@@ -152,8 +144,8 @@ class ReadAhead(Generic[T]):
             _wake(self._takers.popleft())
 
 
-class OwnedStream(AsyncIterator[T], Generic[T]):
-    """An async iterator that closes what it reads: at its end, when it is left (`async with`), or when dropped."""
+class ReadStream(OwnedStream[T], Generic[T]):
+    """An owned stream over a `ReadAhead`."""
 
     def __init__(self, reader: ReadAhead[Any]) -> None:
         self._reader = reader
@@ -162,56 +154,10 @@ class OwnedStream(AsyncIterator[T], Generic[T]):
         """Close the stream that this one reads; there are no more events then."""
         await self._reader.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def __del__(self) -> None:
         self._reader.abandon()
-
-
-async def close(source: Any) -> None:
-    """Close a stream of any kind: an SDK stream, a generator, or whatever has `aclose` or `close`."""
-    closing = getattr(source, "aclose", None) or getattr(source, "close", None)
-    if closing is None:
-        return
-    try:
-        result = closing()
-        if result is not None:
-            await result
-    except Exception as error:  # noqa: BLE001 - the events are all there, or a better error is on its way
-        logger.warning("closing a %s failed with %s", type(source).__qualname__, type(error).__name__)
-
-
-def _checked(source: AsyncIterable[T]) -> AsyncIterable[T]:
-    if not hasattr(source, "__aiter__"):
-        hint = (
-            "await it first"
-            if hasattr(source, "__await__")
-            else "enter it first: `async with ... as stream`"
-            if hasattr(source, "__aenter__")
-            else "pass a stream of an AsyncOpenAI, or another async iterable"
-        )
-        raise TypeError(f"a {type(source).__qualname__} cannot be read with `async for`; {hint}")
-    return source
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    with suppress(RuntimeError):
-        return asyncio.get_running_loop()
-    return None
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _close_soon(reader: ReadAhead[Any]) -> None:
-    task = asyncio.get_running_loop().create_task(reader.aclose())
-    _closings.add(task)
-    task.add_done_callback(_closings.discard)

@@ -6,14 +6,15 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import anyio
 import openai
 
 from llmkit.record import logger
 from llmkit.streaming.event_json import event_json
-from llmkit.streaming.waiting import OwnedStream, ReadAhead
+from llmkit.streaming.fragments import field_of
+from llmkit.streaming.waiting import ReadAhead, ReadStream
 
 SSE_HEADERS: Final[Mapping[str, str]] = MappingProxyType({"cache-control": "no-cache", "x-accel-buffering": "no"})
 """Headers that keep proxies and browsers from holding events back."""
@@ -47,13 +48,16 @@ def to_sse(stream: AsyncIterable[Any], *, ping: float | None = 15.0) -> ServerSe
     is sent (None: never), so that proxies keep the connection and servers notice that a browser has gone. If the
     stream breaks, the last event is `error`, with the class of the exception and none of its text; what is not an
     `openai.OpenAIError` is raised after it. The stream is closed when the response ends, in whatever way.
+
+    Some events of the Responses API carry the request, `instructions` and tools too, or the API's words about a
+    failure: pass on only those that your users may see.
     """
     if ping is not None and not ping > 0:
         raise ValueError(f"ping={ping!r} is no interval; use seconds above 0, or None for no pings")
     return ServerSentEvents(ReadAhead(stream, ahead=_AHEAD), ping=ping)
 
 
-class ServerSentEvents(OwnedStream[bytes]):
+class ServerSentEvents(ReadStream[bytes]):
     """The bytes of an event stream, one event or comment at a time; made by `to_sse`."""
 
     def __init__(self, reader: ReadAhead[Any], *, ping: float | None) -> None:
@@ -85,7 +89,7 @@ class ServerSentEvents(OwnedStream[bytes]):
         if not await self._reader.wait(until):
             return _PING
         event = self._reader.take()
-        kind = _kind(event)
+        kind = field_of(event, "type")
         line = f"event: {kind}\n" if isinstance(kind, str) and kind.isprintable() else ""
         return f"{line}data: {event_json(event)}\n\n".encode()
 
@@ -195,12 +199,6 @@ class _Browser:
                 await result
         finally:
             self._handling = False
-
-
-def _kind(event: Any) -> Any:
-    if isinstance(event, Mapping):
-        return cast("Mapping[str, Any]", event).get("type")
-    return getattr(event, "type", None)
 
 
 def _described(error: Exception) -> dict[str, str]:

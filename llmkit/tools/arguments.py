@@ -156,17 +156,17 @@ class Arguments:
         self._star = next((each.name for each in parameters if each.kind is inspect.Parameter.VAR_POSITIONAL), None)
         self._positional = tuple(_positional(signature, starred=self._star is not None))
 
-    def bind(self, raw: Raw, context: ToolContext[Any] | None) -> Bound:
+    def bind(self, raw: Raw, context: ToolContext[Any] | None, *, show_errors: bool) -> Bound:
         """Positional and keyword arguments; raises InvalidArguments."""
         try:
             values: dict[str, Any] = self._reader.validate(cast("str", raw))
         except Exception:  # noqa: BLE001 - said in full by the second reading
-            values = self._read(raw)
+            values = self._read(raw, show_errors)
         for name in self._droppable:
             if name in values and values[name] is None:
                 del values[name]
         if self._others is not None:
-            values = self._with_others(values)
+            values = self._with_others(values, show_errors)
         for name, field in self._fields.items():
             if name not in values:
                 values[name] = field.get_default(call_default_factory=True)
@@ -174,19 +174,21 @@ class Arguments:
             values[self._context] = context
         return (self._spread(values) if self._positional or self._star else []), values
 
-    def _read(self, raw: Raw) -> dict[str, Any]:
+    def _read(self, raw: Raw, show_errors: bool) -> dict[str, Any]:
         try:
-            return cast("dict[str, Any]", self._reader.read(as_text(raw)))
+            return cast("dict[str, Any]", self._reader.read(as_text(raw), show_errors=show_errors))
         except Rejected as rejected:
             raise InvalidArguments(str(rejected), kind=rejected.kind) from rejected.__cause__
 
-    def _with_others(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _with_others(self, values: dict[str, Any], show_errors: bool) -> dict[str, Any]:
         """The values, with those of `**kwargs` read as their type."""
         others = {name: values.pop(name) for name in list(values) if name not in self._names}
         if self._reserved.intersection(others):
             raise InvalidArguments("unknown argument; it has a name that is taken")
         try:
-            return values | self._others.read(to_json(others)) if others and self._others else values
+            if others and self._others:
+                values |= self._others.read(to_json(others), show_errors=show_errors)
+            return values
         except Rejected as rejected:
             raise InvalidArguments(str(rejected)) from rejected.__cause__
 

@@ -39,16 +39,18 @@ class Rejected(Exception):
 class Reader:
     """Reads JSON text as a type. `schema` is the type's JSON schema, `what` is how errors call the text."""
 
-    __slots__ = ("_schema", "_show_errors", "_what", "validate")
+    __slots__ = ("_schema", "_what", "validate")
 
-    def __init__(self, adapter: TypeAdapter[Any], schema: Schema, *, what: str, show_errors: bool = False) -> None:
+    def __init__(self, adapter: TypeAdapter[Any], schema: Schema, *, what: str) -> None:
         self.validate = adapter.validator.validate_json
         self._schema = schema
         self._what = what
-        self._show_errors = show_errors
 
-    def read(self, text: str | bytes) -> Any:
-        """The value; raises Rejected. A null that does not fit counts as left out where there is a default."""
+    def read(self, text: str | bytes, *, show_errors: bool = False) -> Any:
+        """The value; raises Rejected, with the texts of validators' own errors if these are shown.
+
+        A null that does not fit counts as left out where there is a default.
+        """
         data: Any = None
         while True:
             try:
@@ -60,7 +62,7 @@ class Reader:
             self._check_json(problems[0])
             data = from_json(text) if data is None else data
             if not [problem for problem in problems if self._drops(problem, data)]:
-                raise Rejected(self._text(problems, data))
+                raise Rejected(self._text(problems, data, show_errors))
             text = to_json(data)
 
     def _check_json(self, problem: ErrorDetails) -> None:
@@ -81,25 +83,26 @@ class Reader:
         del place.parent[place.key]
         return True
 
-    def _text(self, problems: list[ErrorDetails], data: Any) -> str:
-        texts = list(dict.fromkeys(self._line(problem, data) for problem in problems))
+    def _text(self, problems: list[ErrorDetails], data: Any, show_errors: bool) -> str:
+        texts = list(dict.fromkeys(self._line(problem, data, show_errors) for problem in problems))
         more = [f"and {len(texts) - _MOST} more"] if len(texts) > _MOST else []
         return "; ".join(texts[:_MOST] + more)
 
-    def _line(self, problem: ErrorDetails, data: Any) -> str:
+    def _line(self, problem: ErrorDetails, data: Any, show_errors: bool) -> str:
         place = _place(problem["loc"], self._schema, data)
         if problem["type"] in _UNKNOWN:
             noun = "field" if place.above else self._what.removesuffix("s")
             known = f"the {noun}s are {', '.join(place.names)}" if place.names else f"there are no {noun}s"
             return f"{place.above}: unknown {noun}; {known}".removeprefix(": ")
-        return f"{place.text or self._what}: {self._message(problem)}"
+        return f"{place.text or self._what}: {_message(problem, show_errors)}"
 
-    def _message(self, problem: ErrorDetails) -> str:
-        kind = problem["type"]
-        if kind in _CUSTOM or "url" not in problem:  # pydantic links its own errors, and only those, to its site
-            return problem["msg"] if self._show_errors else _HIDDEN
-        template = _REWRITTEN.get(kind)
-        return template.format_map(problem.get("ctx", {})) if template else problem["msg"]
+
+def _message(problem: ErrorDetails, show_errors: bool) -> str:
+    kind = problem["type"]
+    if kind in _CUSTOM or "url" not in problem:  # pydantic links its own errors, and only those, to its site
+        return problem["msg"] if show_errors else _HIDDEN
+    template = _REWRITTEN.get(kind)
+    return template.format_map(problem.get("ctx", {})) if template else problem["msg"]
 
 
 @dataclass(slots=True)

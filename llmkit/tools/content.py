@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import inspect
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, MappingView, Sequence, Set
 from typing import Any, Final
 
 from pydantic_core import to_json, to_jsonable_python
 
-from llmkit.tools.drain import Taken
+from llmkit.tools.drain import STOPPED, Taken, ended
 from llmkit.tools.failures import NoData
 from llmkit.tools.parts import ImagePart, Part, TextPart, written_part
 
 _IMAGES: Final = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 _NOTHING: Final = (None, type(None), "None")
-_STOPPED: Final = "... stopped here: there is more than a result may have"
 _BINARY: Final = (bytes, bytearray, memoryview)
 _DATA: Final = frozenset({str, int, float, bool, list, tuple, type(None)})
 
@@ -31,7 +30,7 @@ def parts_of(value: Any, *, function: Callable[..., Any] | None = None) -> tuple
     if value is None:
         return (TextPart(text="Done." if function is not None and _returns_nothing(function) else "null"),)
     if isinstance(value, Taken) and value.stopped:
-        return _listed([*value, _STOPPED])
+        return _listed([*value, STOPPED])
     return _listed(value) if issubclass(type(value), list | tuple) else (_part(value),)
 
 
@@ -87,13 +86,19 @@ def json_text(value: Any) -> str:
         """What pydantic does not know, as what it does."""
         if issubclass(type(item), Mapping):
             return dict(item)
+        if hasattr(item, "columns"):  # a table of pandas or polars, which would else be the names of its columns
+            return item.to_dicts() if hasattr(item, "to_dicts") else item.to_dict("records")
         if callable(as_list := getattr(item, "tolist", None)):  # numpy, pandas
             return as_list()
-        if issubclass(type(item), Collection) and not isinstance(item, type):
+        if issubclass(type(item), Sequence | Set | MappingView):
             return list(item)
         unknown.append(type(item).__qualname__)
         raise TypeError
 
+    try:
+        value = ended(value)
+    except Exception:  # noqa: BLE001 - an iterator may raise anything
+        raise NoData(type(value).__qualname__) from None
     try:
         return str(to_json(value, inf_nan_mode="strings", fallback=known), "utf-8")
     except Exception:  # noqa: BLE001, S110 - bytes that are no text, half a surrogate pair, or an unknown type

@@ -18,7 +18,7 @@ DepsT = TypeVar("DepsT", default=object)
 class ToolContext(Generic[DepsT]):
     """The call that a tool serves; a parameter with this annotation is filled in and hidden from the model.
 
-    `ToolContext[Deps]` names the type of `dependencies`, which is what the caller gave to `run`.
+    `ToolContext[Deps]` names the type of `dependencies`.
     """
 
     call_id: str
@@ -28,7 +28,8 @@ class ToolContext(Generic[DepsT]):
     """On `runtime.monotonic()`; None without one."""
     attempt: int
     """1 for the first attempt."""
-    dependencies: DepsT
+    dependencies: DepsT = field(repr=False)
+    """What the caller gave to `run`."""
     runtime: Runtime = field(repr=False)
 
     def time_left(self) -> float | None:

@@ -6,17 +6,18 @@ import copy
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar, cast, overload
 
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
 from llmkit.tools.arguments import Bound, Raw, as_text
 from llmkit.tools.context import ToolContext
 from llmkit.tools.errors import InvalidArguments, InvalidTool
 from llmkit.tools.function import function_arguments
 from llmkit.tools.hints import is_partial, label, resolve
-from llmkit.tools.options import ToolOptions, check_name
+from llmkit.tools.options import Options, ToolOptions, check_name
 
 __all__ = ["Tool", "ToolOptions", "declared", "tool", "tool_of"]
 
@@ -27,7 +28,7 @@ _ATTRIBUTE: Final = "__llmkit_tool__"
 class Binder(Protocol):
     """Binds the raw arguments of a call; raises InvalidArguments."""
 
-    def bind(self, raw: Raw, context: ToolContext[Any] | None) -> Bound:
+    def bind(self, raw: Raw, context: ToolContext[Any] | None, *, show_errors: bool) -> Bound:
         """Positional and keyword arguments."""
         ...
 
@@ -61,7 +62,7 @@ class Tool:
 
     def bind(self, arguments: Raw, *, context: ToolContext[Any] | None = None) -> Bound:
         """Positional and keyword arguments for `function`; raises InvalidArguments, whose text is for the model."""
-        return self._binder.bind(arguments, context)
+        return self._binder.bind(arguments, context, show_errors=self.options.show_errors)
 
     def _shown(self) -> dict[str, Any]:
         described = {"description": self.description} if self.description else {}
@@ -79,27 +80,17 @@ class _Mark:
 
 
 @overload
-def tool(function: F, /) -> F: ...
+def tool(function: F, /, **options: Unpack[Options]) -> F: ...
 @overload
-def tool(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    strict: bool | None = None,
-    timeout: float | None = None,
-    max_retries: int = 0,
-    needs_approval: bool = False,
-    max_result_tokens: int | None = None,
-    show_errors: bool = False,
-) -> Callable[[F], F]: ...
-def tool(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+def tool(**options: Unpack[Options]) -> Callable[[F], F]: ...
+def tool(function: F | None = None, /, **options: Unpack[Options]) -> F | Callable[[F], F]:
     """Make a function a tool, with or without options; returns the function itself.
 
     The model sees its name, its docstring and its parameters, described by `Field(description=...)` or by the
     docstring's `Args:`. `strict=None` is strict where the types allow it. See `ToolOptions` for the others.
     """
     if function is not None:
-        return _marked(function, ToolOptions(), sys._getframe(1).f_locals)  # pyright: ignore[reportPrivateUsage]
+        return _marked(function, ToolOptions(**options), sys._getframe(1).f_locals)  # pyright: ignore[reportPrivateUsage]
     chosen = ToolOptions(**options)
 
     def mark(function: F) -> F:
@@ -109,22 +100,24 @@ def tool(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
 
 
 def tool_of(
-    function: Callable[..., Any], options: ToolOptions | None = None, *, localns: Mapping[str, Any] | None = None
+    function: Callable[..., Any], *, localns: Mapping[str, Any] | None = None, **options: Unpack[Options]
 ) -> Tool:
     """The tool of a function; raises InvalidTool.
 
-    `options` win over those of the decorator where they are not the default. Names in annotations are looked up
-    where the function was defined, and then in `localns`.
+    The options win over those of the decorator. Names in annotations are looked up where the function was defined,
+    and then in `localns`.
     """
     mark = _mark_of(function)
     is_marked = mark is not None and mark.function is function
-    if mark is not None and mark.tool is not None and is_marked and options is None:
+    if mark is not None and mark.tool is not None and is_marked and not options:
         return mark.tool
-    chosen = (options or ToolOptions()).over(mark.options if mark else ToolOptions())
+    chosen = replace(mark.options if mark else ToolOptions(), **options)
     if not callable(function):
         raise InvalidTool(f"{function!r:.200} is a {type(function).__name__}, which cannot be called; give a function")
     name = _name_of(function, chosen)
-    shown, binder = function_arguments(function, chosen, hints=mark.hints if mark else {}, localns=localns)
+    shown, binder = function_arguments(
+        function, strict=chosen.strict, hints=mark.hints if mark else {}, localns=localns
+    )
     made = Tool(
         name=name,
         description=shown.description if chosen.description is None else chosen.description,
@@ -136,9 +129,23 @@ def tool_of(
         is_async=_is_async(function),
         _binder=binder,
     )
-    if mark is not None and is_marked and options is None:
+    if mark is not None and is_marked and not options:
         mark.tool = made
     return made
+
+
+def changed(tool: Tool, **options: Unpack[Options]) -> Tool:
+    """The tool with these options in place of its own; raises InvalidTool for another `strict`: its schema is made."""
+    strict = options.get("strict")
+    if strict not in (None, tool.strict):
+        raise InvalidTool(f"strict={strict!r} is too late for the tool {tool.name!r}; make it anew")
+    name, description = options.get("name"), options.get("description")
+    return replace(
+        tool,
+        name=tool.name if name is None else name,
+        description=tool.description if description is None else description,
+        options=replace(tool.options, **options),
+    )
 
 
 def declared(
@@ -177,7 +184,7 @@ def declared(
 class _AnyObject:
     """Binds any JSON object as keyword arguments."""
 
-    def bind(self, raw: Raw, context: ToolContext[Any] | None) -> Bound:
+    def bind(self, raw: Raw, context: ToolContext[Any] | None, *, show_errors: bool) -> Bound:
         text = as_text(raw)
         try:
             values = from_json(text)

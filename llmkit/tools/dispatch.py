@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from llmkit.retries import waits
 from llmkit.tagging import current_tags
 from llmkit.tools.approval import Approve, Deny, Edit, decide
 from llmkit.tools.call import ToolCall
+from llmkit.tools.cancelling import cancellations, start, stop
 from llmkit.tools.caps import CHARS_A_TOKEN, capped, fits
 from llmkit.tools.content import json_text, parts_of
 from llmkit.tools.context import ToolContext
@@ -23,7 +25,6 @@ from llmkit.tools.drain import Taken
 from llmkit.tools.errors import InvalidArguments
 from llmkit.tools.execute import execute
 from llmkit.tools.failures import Denied, NoData, describe, worth_another
-from llmkit.tools.host import Host
 from llmkit.tools.names import known_names
 from llmkit.tools.parts import Part, TextPart
 from llmkit.tools.result import ToolResult
@@ -47,10 +48,28 @@ class Limits:
     threads: Threads
 
 
+class _Fatal(Exception):
+    """What ends all calls; asyncio would stop the loop at a task that raises SystemExit itself."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
 class Batch:
     """The calls of one message; made in the task that runs them."""
 
-    __slots__ = ("_approve", "_dependencies", "_host", "_limits", "_on_result", "_runtime", "_slots", "_tools", "_turn")
+    __slots__ = (
+        "_approve",
+        "_cancelled_before",
+        "_dependencies",
+        "_limits",
+        "_on_result",
+        "_runtime",
+        "_slots",
+        "_tools",
+        "_turn",
+    )
 
     def __init__(
         self,
@@ -66,10 +85,10 @@ class Batch:
         self._dependencies = dependencies
         self._approve = approve
         self._on_result = on_result
-        self._host = Host()
         self._runtime = runtime.current(is_async=True)
-        self._slots: anyio.CapacityLimiter | None = None
+        self._slots: asyncio.Semaphore | None = None
         self._turn: anyio.CapacityLimiter | None = None
+        self._cancelled_before = 0  # the task that a call runs in; one of its own has not been
 
     async def run(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """One result for each call, in their order; at most `max_concurrency` of them run at the same time.
@@ -77,34 +96,40 @@ class Batch:
         Raises what is no `Exception` (SystemExit and the like), what `on_result` raises, and the cancellation of the
         caller; the other calls are then cancelled.
         """
-        if len(calls) < 2:  # no task group, for it takes longer than many a tool
-            return [await self._one(call) for call in calls]
-        self._slots = anyio.CapacityLimiter(self._limits.max_concurrency)
-        results: dict[int, ToolResult] = {}
-        fatal: list[BaseException] = []
+        if len(calls) == 1:  # no tasks, for they take longer than many a tool
+            self._cancelled_before = cancellations()
+            return [await self._one(calls[0])]
+        if not calls:
+            return []
+        self._slots = asyncio.Semaphore(self._limits.max_concurrency)
+        tasks = [start(self._guarded(call)) for call in calls]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            await stop(tasks)
+        for task in tasks:
+            if isinstance(error := None if task.cancelled() else task.exception(), _Fatal):
+                raise error.cause
+        return [
+            await self._told(_cancelled(call)) if task.cancelled() else task.result()  # by the tool itself
+            for call, task in zip(calls, tasks, strict=True)
+        ]
 
-        async def run(index: int) -> None:
-            try:
-                results[index] = await self._one(calls[index])
-            except BaseException as error:  # asyncio would stop the loop right here, or the others with this task
-                if isinstance(error, anyio.get_cancelled_exc_class()) and self._host.is_cancelled():
-                    raise
-                fatal.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for index in range(len(calls)):
-                group.start_soon(run, index)
-        if fatal:
-            raise fatal[0]
-        return [results[index] for index in range(len(calls))]
+    async def _guarded(self, call: ToolCall) -> ToolResult:
+        try:
+            return await self._one(call)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised by `run`
+            raise _Fatal(error) from None
 
     async def _one(self, call: ToolCall) -> ToolResult:
         result = await self._result(call)
-        if self._on_result is not None:
-            told = self._on_result(result)
-            if told is not None:
-                await told
+        return result if self._on_result is None else await self._told(result)
+
+    async def _told(self, result: ToolResult) -> ToolResult:
+        if self._on_result is not None and (told := self._on_result(result)) is not None:
+            await told
         return result
 
     async def _result(self, call: ToolCall) -> ToolResult:
@@ -119,10 +144,10 @@ class Batch:
             if tool.options.needs_approval:
                 return await self._asked(call, tool)
             return await self._attempts(call, tool, call.arguments)
-        except anyio.get_cancelled_exc_class():
-            if self._host.is_cancelled():
+        except asyncio.CancelledError:
+            if cancellations() > self._cancelled_before:
                 raise
-            return _problem(call, "cancelled", f"{tool.name} was cancelled")
+            return _cancelled(call)
 
     async def _asked(self, call: ToolCall, tool: Tool) -> ToolResult:
         try:
@@ -171,6 +196,7 @@ class Batch:
             return tool.bind(arguments, context=context)
 
         started = perf_counter()
+        value, failure = None, None
         try:
             value = await execute(
                 tool,
@@ -180,9 +206,10 @@ class Batch:
                 most=self._cap(tool) * CHARS_A_TOKEN,
             )
         except Exception as error:  # noqa: BLE001 - every call gets a result
-            await self._host.check()
-            return None, error, perf_counter() - started
-        return value, None, perf_counter() - started
+            failure = error
+        if cancellations() > self._cancelled_before:  # and the function made something else of it
+            raise asyncio.CancelledError
+        return value, failure, perf_counter() - started
 
     def _context(self, call: ToolCall, tool: Tool, attempt: int, seconds: float | None) -> ToolContext[Any]:
         return ToolContext(
@@ -213,10 +240,14 @@ class Batch:
     ) -> ToolResult:
         kind, text = describe(tool.name, error, show_errors=tool.options.show_errors)
         content, truncated = await capped((*note, TextPart(text=text)), self._cap(tool), self._runtime)
-        return ToolResult(call=call, content=content, error=kind, truncated=truncated, latency=latency)
+        return ToolResult(call=call, content=content, error=kind, truncated=truncated, latency=latency, exception=error)
 
     def _cap(self, tool: Tool) -> int:
         return tool.options.max_result_tokens or self._limits.max_result_tokens
+
+
+def _cancelled(call: ToolCall) -> ToolResult:
+    return _problem(call, "cancelled", f"{call.name} was cancelled")
 
 
 def _problem(call: ToolCall, kind: str, text: str) -> ToolResult:

@@ -1,12 +1,17 @@
-"""Taking what a generator yields, up to what a result may have."""
+"""Taking what an iterator yields, up to what a result may have."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from operator import is_not
 from typing import Any, Final
 
 from pydantic_core import to_json
 
+STOPPED: Final = "... stopped here: there is more than a result may have"
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+_INSIDE: Final = 200_000
+"""Characters that are taken from an iterator inside a result."""
 _UNKNOWN: Final = 16
 """Characters that an item counts for whose length nobody can tell before it is sent."""
 _IMAGE: Final = 4_000
@@ -24,7 +29,7 @@ def take(items: Iterator[Any], *, most: int) -> Taken:
     taken, size = Taken(), 0
     try:
         for item in items:
-            taken.append(item)
+            taken.append(item := ended(item))
             size += _length(item)
             if size > most:
                 taken.stopped = True
@@ -40,7 +45,7 @@ async def take_async(items: AsyncIterator[Any], *, most: int) -> Taken:
     taken, size = Taken(), 0
     try:
         async for item in items:
-            taken.append(item)
+            taken.append(item := ended(item))
             size += _length(item)
             if size > most:
                 taken.stopped = True
@@ -49,6 +54,23 @@ async def take_async(items: AsyncIterator[Any], *, most: int) -> Taken:
         if close := getattr(items, "aclose", None):
             await close()
     return taken
+
+
+def ended(value: Any) -> Any:
+    """The value with its iterators as lists, for pydantic would take all of an endless one."""
+    is_dict = issubclass(type(value), dict)
+    if not is_dict and not issubclass(type(value), (list, tuple)):
+        if not issubclass(type(value), Iterator):
+            return value
+        taken = take(value, most=_INSIDE)
+        return [*taken, STOPPED] if taken.stopped else taken
+    inner: Any = value.values() if is_dict else value
+    if _LEAVES.issuperset(map(type, inner)):
+        return value
+    items = [each if type(each) in _LEAVES else ended(each) for each in inner]
+    if not any(map(is_not, items, inner)):
+        return value
+    return dict(zip(value, items, strict=True)) if is_dict else items
 
 
 def _length(item: Any) -> int:

@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import TypeAdapter
@@ -18,7 +17,6 @@ from llmkit.tools.checked import Reader
 from llmkit.tools.docstring import Docstring, read_docstring
 from llmkit.tools.errors import InvalidTool
 from llmkit.tools.hints import EMPTY, label
-from llmkit.tools.options import ToolOptions
 from llmkit.tools.schema import generated, tidied, without_siblings
 from llmkit.tools.signature import ABSENT, Parameter, Signature, read_signature
 from llmkit.tools.size import Schema
@@ -36,23 +34,26 @@ class Shown:
 
 
 def function_arguments(
-    function: Callable[..., Any], options: ToolOptions, *, hints: Mapping[str, Any], localns: Mapping[str, Any] | None
+    function: Callable[..., Any],
+    *,
+    strict: bool | None,
+    hints: Mapping[str, Any],
+    localns: Mapping[str, Any] | None,
 ) -> tuple[Shown, Arguments]:
     """The schema of a function's parameters, and what binds arguments to them; raises InvalidTool."""
     signature = read_signature(function, hints, localns=localns)
     docstring = read_docstring(function)
-    reader_of = partial(Reader, what="arguments", show_errors=options.show_errors)
     adapter = adapter_of(function, signature)
     plain, others = _plain(function, signature, adapter, docstring)
-    strict = None if options.strict is False else _strict(function, signature, plain, must=options.strict is True)
+    limited = None if strict is False else _strict(function, signature, plain, must=strict is True)
     shown = Shown(
         description=docstring.summary,
-        parameters=without_siblings(plain if strict is None else strict),
-        strict=strict is not None,
+        parameters=without_siblings(plain if limited is None else limited),
+        strict=limited is not None,
         takes_context=signature.context is not None,
     )
-    other_reader = None if others is None else reader_of(others, {**plain, "properties": {}})
-    return shown, Arguments(signature, reader=reader_of(adapter, plain), others=other_reader)
+    other_reader = None if others is None else Reader(others, {**plain, "properties": {}}, what="arguments")
+    return shown, Arguments(signature, reader=Reader(adapter, plain, what="arguments"), others=other_reader)
 
 
 def _plain(

@@ -54,7 +54,8 @@ def resolved(
                     continue
                 raise InvalidTool(
                     f"{label(function)}: the type of {each.name}, {annotation!r}, cannot be resolved "
-                    f"({type(error).__name__}: {error}); import or define it where the function is defined"
+                    f"({type(error).__name__}: {error}); import or define it where the function is defined, "
+                    "or put @tool there, which sees local names"
                 ) from error
         resolved[each.name] = cast("Any", list)[annotation] if each.kind is each.VAR_POSITIONAL else annotation
     return resolved

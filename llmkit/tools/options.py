@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final, TypedDict
 
 from llmkit.tools.errors import InvalidTool
 
@@ -39,12 +39,18 @@ class ToolOptions:
         if self.max_result_tokens is not None and self.max_result_tokens < 1:
             raise ValueError(f"max_result_tokens={self.max_result_tokens!r} leaves nothing; use at least 1, or None")
 
-    def over(self, base: ToolOptions) -> ToolOptions:
-        """These options where they are not the default, else those of `base`."""
-        changes: dict[str, Any] = {
-            each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default
-        }
-        return replace(base, **changes)
+
+class Options(TypedDict, total=False):
+    """The options that were given, as keywords: they win over others even where they are the default."""
+
+    name: str | None
+    description: str | None
+    strict: bool | None
+    timeout: float | None
+    max_retries: int
+    needs_approval: bool
+    max_result_tokens: int | None
+    show_errors: bool
 
 
 def check_name(name: str) -> None:

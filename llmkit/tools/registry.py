@@ -4,49 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
 from llmkit.tokens import count_tokens
 from llmkit.tools.approval import Approve
 from llmkit.tools.call import ToolCall, calls_in
-from llmkit.tools.definition import Tool, ToolOptions, declared, tool_of
+from llmkit.tools.definition import Tool, changed, declared, tool_of
 from llmkit.tools.dispatch import Batch, Limits, OnResult
 from llmkit.tools.errors import InvalidTool, UnknownTool
 from llmkit.tools.names import known_names
+from llmkit.tools.options import Options
 from llmkit.tools.result import ToolResult
 from llmkit.tools.threads import Threads
 
 if TYPE_CHECKING:
     from openai.lib.responses_tool_runner import AsyncRegisteredFunction
+    from openai.types.chat import ChatCompletionFunctionToolParam
+    from openai.types.responses import FunctionToolParam
 
 F = TypeVar("F", bound=Callable[..., Any])
 _THREADS: Final = 40
 _ONE_MESSAGE: Final = ({"role": "user", "content": "Hi"},)
 
 
-class Options(TypedDict, total=False):
-    """The arguments of `@tool`."""
-
-    name: str | None
-    description: str | None
-    strict: bool | None
-    timeout: float | None
-    max_retries: int
-    needs_approval: bool
-    max_result_tokens: int | None
-    show_errors: bool
-
-
 class ToolRegistry:
     """Tools by name, for a request's `tools=` and for running what the model then calls.
 
     Args:
-        tools: Functions, `Tool`s and other registries.
+        tools: Functions, `Tool`s and other registries. (Objects to a type checker: mypy takes a list of functions with
+            different signatures for no list of callables.)
         max_concurrency: Calls of one message that run at the same time.
         timeout: Seconds for each call of a tool that says nothing else; None is no limit. A plain function that takes
             longer is left to finish in its thread.
@@ -59,7 +49,7 @@ class ToolRegistry:
 
     def __init__(
         self,
-        tools: Iterable[Callable[..., Any] | Tool | ToolRegistry] = (),
+        tools: Iterable[object] = (),
         *,
         max_concurrency: int = 8,
         timeout: float | None = None,
@@ -71,6 +61,10 @@ class ToolRegistry:
                 raise ValueError(f"{name}={limit!r} leaves room for nothing; use at least 1")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout={timeout!r} leaves no time for any call; use more than 0 seconds, or None")
+        if callable(tools) or isinstance(tools, Tool | str) or not hasattr(tools, "__iter__"):
+            raise TypeError(f"tools={tools!r:.200} is no list; give ToolRegistry([...])")
+        if approve is not None and not callable(approve):
+            raise TypeError(f"approve={approve!r:.200} cannot be called; give a function of the call")
         self._approve = approve
         self._limits = Limits(
             max_concurrency=max_concurrency,
@@ -82,10 +76,10 @@ class ToolRegistry:
         self._shapes: dict[str, list[dict[str, Any]]] = {}
         self._adding = Lock()
         for tool in tools:
-            self._take(tool if isinstance(tool, ToolRegistry) else [_tool(tool)])
+            self._take(tool if isinstance(tool, ToolRegistry) else [_tool(cast("Any", tool))])
 
     @overload
-    def tool(self, function: F, /) -> F: ...
+    def tool(self, function: F, /, **options: Unpack[Options]) -> F: ...
     @overload
     def tool(self, /, **options: Unpack[Options]) -> Callable[[F], F]: ...
     def tool(self, function: F | None = None, /, **options: Unpack[Options]) -> F | Callable[[F], F]:
@@ -119,14 +113,14 @@ class ToolRegistry:
         )
 
     @property
-    def params(self) -> list[dict[str, Any]]:
+    def params(self) -> list[ChatCompletionFunctionToolParam]:
         """The `tools` of a Chat request."""
-        return list(self._shape("param"))
+        return cast("list[ChatCompletionFunctionToolParam]", list(self._shape("param")))
 
     @property
-    def responses_params(self) -> list[dict[str, Any]]:
+    def responses_params(self) -> list[FunctionToolParam]:
         """The `tools` of a Responses request."""
-        return list(self._shape("responses_param"))
+        return cast("list[FunctionToolParam]", list(self._shape("responses_param")))
 
     @property
     def names(self) -> list[str]:
@@ -234,13 +228,9 @@ class ToolRegistry:
 
 
 def _tool(given: Callable[..., Any] | Tool, **options: Unpack[Options]) -> Tool:
-    if not options:
-        return given if isinstance(given, Tool) else tool_of(given)
-    tool = given if isinstance(given, Tool) else tool_of(given, ToolOptions(**options))
-    if options.get("strict") not in (None, tool.strict):
-        raise InvalidTool(f"strict={options.get('strict')!r} is too late for the tool {tool.name!r}; make it anew")
-    name, description = options.get("name") or tool.name, options.get("description") or tool.description
-    return replace(tool, name=name, description=description, options=replace(tool.options, **options))
+    if isinstance(given, Tool):
+        return changed(given, **options) if options else given
+    return tool_of(given, **options)
 
 
 def _duplicate(tool: Tool, other: Tool) -> str:

@@ -22,6 +22,9 @@ class ToolResult:
     truncated: bool = False
     latency: float = 0.0
     """Seconds the function took, in its last attempt; not the waiting for approval or for other calls."""
+    exception: Any = field(default=None, repr=False, compare=False)
+    """The exception behind `error`, if there is one, for a log of your own: neither the model nor llmkit's own log is
+    told its text."""
     value: Any = field(default=None, repr=False, compare=False)
     """What the function returned; the items of a generator as a list."""
 

@@ -15,7 +15,7 @@ import httpx2
 import openai
 import pytest
 
-from llmkit import runtime
+from llmkit import ToolContext, runtime, tool
 from llmkit.context import ContextLengthExceeded
 from llmkit.conversation.conversation import Conversation
 from llmkit.conversation.errors import (
@@ -244,6 +244,20 @@ async def test_every_call_gets_one_result_whatever_its_tool_does(
     assert results[2] == "sunny in Paris"
     assert "JSON" in results[3]
     assert "hunter2" not in caplog.text + "".join(results)
+
+
+async def test_tools_get_dependencies_and_approval(fake: FakeOpenAI) -> None:
+    @tool(needs_approval=True)
+    async def pay(amount: int, context: ToolContext[list[int]]) -> str:
+        context.dependencies.append(amount)
+        return "paid"
+
+    paid: list[int] = []
+    conversation = talk(fake, tools=[pay], dependencies=paid, approve=lambda call: '"amount":1}' in call.arguments)
+    fake.reply(tool_calls=[("pay", {"amount": 1}), ("pay", {"amount": 2})]).reply("done")
+    await conversation.send("pay")
+    assert paid == [1]
+    assert conversation.recent[0].messages[2]["content"] == "paid"
 
 
 async def test_custom_tools_get_their_text_and_unasked_calls_an_error(fake: FakeOpenAI) -> None:

@@ -29,7 +29,11 @@ class Connection:
     """Set while nothing more can be sent."""
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            self.hung_up.set()
+            raise
         self.sent += len(data)
 
     def chunk(self, data: bytes) -> None:

@@ -15,8 +15,11 @@ import pytest
 from streaming.broken_server import CHUNKED, UNTIL_CLOSE, Behaviour, Connection, Server, chat, event, response, serving
 
 import llmkit
+from llmkit.streaming.channels import channel
+from llmkit.streaming.coalescing import coalesce
 from llmkit.streaming.gather import collect
 from llmkit.streaming.interrupted import StreamInterrupted, whole
+from llmkit.streaming.web import to_sse
 
 PATIENCE = {"stalls": 0.5}
 """Seconds without a byte after which a client gives up; a minute where nobody should have to."""
@@ -24,6 +27,7 @@ PATIENCE = {"stalls": 0.5}
 Parts = Callable[[], list[bytes]]
 CLIENTS = [pytest.param(llmkit.AsyncOpenAI, id="llmkit"), pytest.param(openai.AsyncOpenAI, id="openai")]
 APIS = ["chat", "responses"]
+READINGS: list[Any] = [whole, coalesce, channel, to_sse]
 
 
 def parts(api: str, *, finished: bool = False) -> list[bytes]:
@@ -265,6 +269,19 @@ async def test_a_cancelled_reader_gives_its_connection_up(client_class: Any) -> 
         assert active_connections(client) == []
         await anyio.to_thread.run_sync(server.connections[0].hung_up.wait, 20)
         assert server.connections[0].hung_up.is_set()
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.__name__)
+@pytest.mark.parametrize("read", [0, 1])
+async def test_a_reader_that_leaves_early_gives_its_connection_up(reading: Any, read: int, client_class: Any) -> None:
+    with serving(stall("chat")) as server, anyio.fail_after(60):
+        async with opened(client_class, server, "chat") as (client, stream):
+            async with reading(stream) as events:
+                for _ in range(read):
+                    await anext(events)
+            assert active_connections(client) == []
+            assert await anyio.to_thread.run_sync(server.connections[0].hung_up.wait, 20)
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)

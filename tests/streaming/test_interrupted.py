@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 from collections.abc import AsyncIterator
@@ -170,6 +171,44 @@ async def test_leaving_early_closes_the_stream_at_once() -> None:
         async for _ in events:
             break
     assert fake.open_streams == 0
+
+
+async def test_a_stream_that_is_left_before_anything_was_read_is_closed() -> None:
+    stream = Events(chunk("Hello"))
+    async with whole(stream) as events:
+        pass
+    assert stream.closed == 1
+    assert [event async for event in events] == []
+
+
+@pytest.mark.parametrize("read", [0, 1])
+async def test_a_stream_that_is_dropped_is_closed_soon(read: int) -> None:
+    closed = anyio.Event()
+
+    class Heard(Events):
+        async def aclose(self) -> None:
+            closed.set()
+
+    events = whole(Heard(chunk("Hello")))
+    for _ in range(read):
+        await anext(events)
+    del events
+    gc.collect()
+    with anyio.fail_after(20):
+        await closed.wait()
+
+
+def test_a_stream_that_is_dropped_where_no_loop_runs_does_no_harm() -> None:
+    stream = Events(chunk("Hello"))
+    whole(stream)
+    gc.collect()
+    assert stream.closed == 0
+
+
+async def test_what_is_no_stream_is_named_with_what_to_do() -> None:
+    stream: Any = [chunk("Hello")]
+    with pytest.raises(TypeError, match=r"a list cannot be read .* pass a stream of an AsyncOpenAI"):
+        whole(stream)
 
 
 async def test_a_cancelled_reader_closes_the_stream_and_stays_cancelled() -> None:

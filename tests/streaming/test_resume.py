@@ -155,3 +155,12 @@ async def test_leaving_early_closes_the_resumed_stream() -> None:
                 if event.sequence_number == 4:
                     break
     assert fake.open_streams == 0
+
+
+async def test_a_resumed_stream_that_was_never_read_is_closed() -> None:
+    fake = FakeOpenAI()
+    client = fake.async_client(middleware=[])
+    stream = await client.responses.create(model="gpt-4o", input="Hi", stream=True, background=True)
+    async with resumed(client, stream):
+        assert fake.open_streams == 1
+    assert fake.open_streams == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import pytest
@@ -96,6 +97,57 @@ SHAPES: dict[str, tuple[list[Fragments], list[tuple[str | None, str, str]]]] = {
     "a made-up id comes with each fragment": (
         [[fragment(0, '{"x"', id="a", name="f")], [fragment(0, ":1", id="p")], [fragment(0, "}", id="q")]],
         [A],
+    ),
+    "a made-up id comes with white space, and with nothing at the end": (
+        [
+            [fragment(0, '{"x"', id="a", name="f")],
+            [fragment(0, " ", id="p")],
+            [fragment(0, ":1}", id="q")],
+            [fragment(0, "", id="r")],
+        ],
+        [("a", "f", '{"x" :1}')],
+    ),
+    "another name comes after a name that came again": (
+        [
+            *([fragment(0, part, id="a", name="f")] for part in ("", '{"x":1}', "")),
+            *([fragment(0, part, id="b", name="g")] for part in ("", '{"y":2}', "")),
+        ],
+        [A, B],
+    ),
+    "calls of one index share an id": (
+        [[fragment(0, '{"x":1}', id="a", name="f")], [fragment(0, "", id="a", name="g")], [fragment(0, "{}", id="a")]],
+        [A, ("a", "g", "{}")],
+    ),
+    "all arguments so far come each time": (
+        [[fragment(0, part, id="a", name="f")] for part in ("{", '{"x', '{"x":', '{"x":{"y":', '{"x":{"y":1}}')],
+        [("a", "f", '{"x":{"y":1}}')],
+    ),
+    "no arguments come before the real ones": (
+        [[fragment(0, "{}", id="a", name="f")], [fragment(0, '{"x"')], [fragment(0, ":1}")]],
+        [A],
+    ),
+    "the arguments are repeated at the end, written in another way": (
+        [[fragment(0, '{"x"', id="a", name="f")], [fragment(0, ":1}")], [fragment(0, '{"x": 1}')]],
+        [A],
+    ),
+    "the whole call is repeated without its id": (
+        [[fragment(0, '{"x":1}', id="a", name="f")], [fragment(0, '{"x":1}', name="f")]],
+        [A],
+    ),
+    "another object follows at the same index": (
+        [[fragment(0, "", id="a", name="f")], [fragment(0, '{"x":1}', name="")], [fragment(0, '{"x":2}', name="")]],
+        [A, (None, "f", '{"x":2}')],
+    ),
+    "calls with equal arguments have indexes of their own": (
+        [
+            [fragment(0, "", id="a", name="f"), fragment(1, "", id="b", name="f")],
+            [fragment(0, '{"x":1}'), fragment(1, '{"x":1}')],
+        ],
+        [A, ("b", "f", '{"x":1}')],
+    ),
+    "a call without arguments is followed by another": (
+        [[fragment(0, "", id="a", name="f")], [fragment(0, "", id="b", name="g")], [fragment(0, '{"y":2}')]],
+        [("a", "f", ""), B],
     ),
     "the name comes in pieces": (
         [[fragment(0, "", id="a", name="get_")], [fragment(0, "", name="weather")], [fragment(0, "{}")]],
@@ -215,6 +267,17 @@ def test_any_cut_of_well_formed_calls_gives_the_calls(data: st.DataObject, start
     assert [Call(call.id or "", call.name, call.arguments) for call in assembler.calls] == calls
 
 
+@pytest.mark.parametrize("arguments", ['{"a":{"a":{"a":1}}}', '{"a": [{}, {}, {"a": "{}{}"}]}', '{"{\\"a\\":": "{{}"}'])
+def test_objects_in_objects_are_no_repetition_wherever_they_are_cut(arguments: str) -> None:
+    places = range(len(arguments) + 1)
+    for first, second, third in combinations_with_replacement(places, 3):
+        assembler = ToolCallAssembler()
+        assembler.add([fragment(0, "", id="a", name="f")])
+        for start, end in ((0, first), (first, second), (second, third), (third, None)):
+            assembler.add([fragment(0, arguments[start:end])])
+        assert [call.arguments for call in assembler.calls] == [arguments]
+
+
 def test_add_gives_the_calls_that_changed() -> None:
     assembler = ToolCallAssembler()
     assert [call.name for call in assembler.add([fragment(1, id="b", name="g"), fragment(0, id="a", name="f")])] == [
@@ -253,6 +316,14 @@ def test_the_input_of_a_custom_tool_is_text() -> None:
     assembler.add([{"index": 0, "custom": {"input": " 1"}}])
     (call,) = assembler.calls
     assert (call.type, call.name, call.arguments, call.partial) == ("custom", "sql", "SELECT 1", "SELECT 1")
+
+
+def test_the_input_of_a_custom_tool_may_repeat_itself() -> None:
+    assembler = ToolCallAssembler()
+    for text in ("{}", "{}", '{"a"', '{"a":1}'):
+        assembler.add([{"index": 0, "id": "a", "type": "custom", "custom": {"name": "write", "input": text}}])
+    (call,) = assembler.calls
+    assert (call.arguments, call.is_complete) == ('{}{}{"a"{"a":1}', False)
 
 
 def test_what_a_provider_adds_to_a_call_is_kept() -> None:

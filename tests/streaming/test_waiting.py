@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
 
 import anyio
-import openai
 import pytest
 from stream_sources import Source, settled, taken
 
 from llmkit import UsageLog
 from llmkit.streaming.channels import channel
 from llmkit.streaming.coalescing import coalesce
-from llmkit.streaming.waiting import OwnedStream, ReadAhead, close
+from llmkit.streaming.sources import OwnedStream
+from llmkit.streaming.waiting import ReadAhead
 from llmkit.streaming.web import to_sse
 from llmkit.testing import FakeOpenAI
 
@@ -282,32 +281,6 @@ def test_another_async_library_is_told_that_asyncio_is_needed(reading: Any) -> N
     step = reading(Source([1])).__anext__()
     with pytest.raises(RuntimeError, match="run them in an asyncio event loop"):
         step.send(None)
-
-
-async def test_close_takes_any_way_to_close_and_a_failure_to_close_is_only_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    closed: list[str] = []
-
-    class Plain:
-        def close(self) -> None:
-            closed.append("plain")
-
-    class Old:
-        async def close(self) -> None:
-            closed.append("old")
-
-    class Broken:
-        async def aclose(self) -> None:
-            raise openai.OpenAIError("sk-secret")
-
-    for source in (Plain(), Old(), object(), Broken()):
-        await close(source)
-    assert closed == ["plain", "old"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"closing a {Broken.__qualname__} failed with OpenAIError"
-    ]
-    assert caplog.records[0].levelno == logging.WARNING
 
 
 async def test_a_source_without_anext_is_read_through_its_iterator() -> None:

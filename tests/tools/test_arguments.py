@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from llmkit.tools.arguments import invalid_type, never_null
 from llmkit.tools.context import ToolContext
-from llmkit.tools.definition import ToolOptions, tool_of
+from llmkit.tools.definition import tool_of
 from llmkit.tools.errors import InvalidArguments, InvalidTool
 from llmkit.tools.signature import read_signature
 
@@ -25,14 +25,14 @@ SECRET = "hunter2"
 
 
 def bound(function: Callable[..., Any], arguments: Any, **options: Any) -> dict[str, Any]:
-    args, kwargs = tool_of(function, ToolOptions(**options)).bind(arguments)
+    args, kwargs = tool_of(function, **options).bind(arguments)
     assert not args
     return kwargs
 
 
 def refusal(function: Callable[..., Any], arguments: Any, **options: Any) -> str:
     with pytest.raises(InvalidArguments) as caught:
-        tool_of(function, ToolOptions(**options)).bind(arguments)
+        tool_of(function, **options).bind(arguments)
     assert SECRET not in str(caught.value)
     return str(caught.value)
 
@@ -267,7 +267,7 @@ def test_the_text_of_validators_is_shown_only_when_the_tool_says_so(
 
     assert refusal(function, '{"a": "hunter2"}') == "a: Input is not valid"
     with pytest.raises(InvalidArguments, match=f"a: {says}"):
-        tool_of(function, ToolOptions(show_errors=True)).bind('{"a": "hunter2"}')
+        tool_of(function, show_errors=True).bind('{"a": "hunter2"}')
 
 
 @pytest.mark.parametrize("error", [KeyError, RuntimeError, RecursionError, TypeError])
@@ -288,7 +288,7 @@ def test_an_error_of_pydantic_shows_no_input_in_the_traceback() -> None:
 
 
 def called(function: Callable[..., Any], arguments: str) -> Any:
-    args, kwargs = tool_of(function, ToolOptions(name="f")).bind(arguments)
+    args, kwargs = tool_of(function, name="f").bind(arguments)
     return function(*args, **kwargs)
 
 

@@ -5,10 +5,11 @@ import collections
 import dataclasses
 import enum
 import functools
+import itertools
 import json
 import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypedDict
@@ -17,8 +18,8 @@ import pytest
 from openai.types.responses import ResponseInputText
 from pydantic import BaseModel, Field, SecretStr, model_serializer
 
-from llmkit.tools.content import parts_of
-from llmkit.tools.drain import Taken
+from llmkit.tools.content import json_text, parts_of
+from llmkit.tools.drain import STOPPED, Taken
 from llmkit.tools.failures import NoData
 from llmkit.tools.parts import FilePart, ImagePart, TextPart
 
@@ -189,9 +190,13 @@ def test_a_generator_that_was_stopped_says_so() -> None:
     assert parts_of(taken) == (TextPart(text='["a","b"]'),)
     taken.stopped = True
     [part] = parts_of(taken)
-    assert part == TextPart(text='["a","b","... stopped here: there is more than a result may have"]')
+    assert part == TextPart(text=f'["a","b","{STOPPED}"]')
     taken.append(PNG)
     assert len(parts_of(taken)) == 4
+
+
+def test_an_endless_iterator_inside_a_result_ends() -> None:
+    assert text_of({"from": 1, "numbers": itertools.count(1)}).endswith(f',"{STOPPED}"]}}')
 
 
 class Unknown:
@@ -208,6 +213,11 @@ class Angry(BaseModel):
     @model_serializer
     def refuse(self) -> Any:
         raise RuntimeError("canary")
+
+
+def broken() -> Iterator[int]:
+    yield 1
+    raise ValueError("canary")
 
 
 def cyclic() -> list[Any]:
@@ -231,6 +241,7 @@ def deep() -> dict[str, Any]:
         (ValueError("canary"), "ValueError"),
         (Size, "EnumType" if hasattr(enum, "EnumType") else "EnumMeta"),
         (Angry(), "Angry"),
+        ({"a": broken()}, "dict"),
         (cyclic(), "list"),
         (deep(), "dict"),
     ],
@@ -247,3 +258,41 @@ def test_what_is_no_data_is_named_by_its_type_alone(value: object, named: str) -
 def test_json_keeps_what_went_in() -> None:
     value = {"text": 'quote " and ø', "list": [1, 2.5, None, True]}
     assert json.loads(text_of(value)) == value
+
+
+class Pandas:
+    columns = ("a", "b")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def to_dict(self, orient: str) -> list[dict[str, int]]:
+        assert orient == "records"
+        return [{"a": 1, "b": 2}]
+
+
+class Polars:
+    columns = ("a", "b")
+
+    def to_dicts(self) -> list[dict[str, int]]:
+        return [{"a": 1, "b": 2}]
+
+
+class Spreadsheet:
+    columns = ("a", "b")
+
+
+@pytest.mark.parametrize("table", [Pandas(), Polars()])
+def test_a_table_is_its_rows(table: object) -> None:
+    assert json_text({"table": table}) == '{"table":[{"a":1,"b":2}]}'
+
+
+def test_a_table_without_rows_is_no_data() -> None:
+    with pytest.raises(NoData):
+        json_text(Spreadsheet())

@@ -87,17 +87,24 @@ def test_a_tool_without_a_description_shows_none() -> None:
     assert tool_of(with_options).param["function"].keys() == {"name", "parameters", "strict"}
 
 
+def test_options_given_with_the_function_hold() -> None:
+    def pay() -> None: ...
+
+    assert tool(pay, needs_approval=True, timeout=3) is pay
+    assert tool_of(pay).options == ToolOptions(needs_approval=True, timeout=3)
+
+
 def test_a_tool_is_made_once_for_a_decorated_function() -> None:
     assert tool_of(plain) is tool_of(plain)
-    assert tool_of(plain, ToolOptions(name="other")) is not tool_of(plain)
+    assert tool_of(plain, name="other") is not tool_of(plain)
 
 
 def test_options_win_over_those_of_the_decorator_where_they_are_given() -> None:
-    made = tool_of(with_options, ToolOptions(max_retries=2, description="Said."))
+    made = tool_of(with_options, max_retries=2, description="Said.")
     assert made.name == "later-on"
     assert made.options == ToolOptions(name="later-on", timeout=3, strict=False, max_retries=2, description="Said.")
     assert made.description == "Said."
-    assert tool_of(with_options, ToolOptions(name="now")).name == "now"
+    assert tool_of(with_options, name="now").name == "now"
 
 
 def test_methods_are_tools_whatever_they_are_bound_to() -> None:
@@ -163,10 +170,10 @@ def test_what_takes_no_mark_is_refused_with_what_to_do(function: Any) -> None:
 
 
 def test_lambdas_partials_and_objects_are_tools_by_name() -> None:
-    assert tool_of(lambda x: x, ToolOptions(name="f")).bind('{"x": [1]}') == ([], {"x": [1]})
-    assert tool_of(Service(), ToolOptions(name="f")).description == "Call it."
-    assert tool_of(functools.partial(plain, days=1), ToolOptions(name="f")).parameters["required"] == ["city"]
-    assert tool_of(Slotted(), ToolOptions(name="f")).parameters["properties"] == {}
+    assert tool_of(lambda x: x, name="f").bind('{"x": [1]}') == ([], {"x": [1]})
+    assert tool_of(Service(), name="f").description == "Call it."
+    assert tool_of(functools.partial(plain, days=1), name="f").parameters["required"] == ["city"]
+    assert tool_of(Slotted(), name="f").parameters["properties"] == {}
 
 
 @pytest.mark.parametrize("name", ["", "two words", "größe", "x" * 65, "a.b"])
@@ -228,7 +235,7 @@ class Streaming:
     ],
 )  # fmt: skip
 def test_what_is_async_is_known(function: Callable[..., Any], is_async: bool) -> None:
-    assert tool_of(function, ToolOptions(name="f")).is_async is is_async
+    assert tool_of(function, name="f").is_async is is_async
 
 
 def context(**changes: Any) -> ToolContext[Any]:
@@ -271,6 +278,7 @@ def test_the_time_left_is_never_negative() -> None:
         assert context(runtime=now, deadline=now.monotonic() + 5).time_left() == 5
         assert context(runtime=now, deadline=now.monotonic() - 5).time_left() == 0
     assert "runtime" not in repr(context())
+    assert "dependencies" not in repr(context())  # which hold keys and connections
 
 
 def test_a_declared_tool_is_shown_as_it_is_and_takes_any_object() -> None:

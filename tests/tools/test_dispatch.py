@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import logging
 import threading
@@ -9,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 import pytest
 
@@ -262,9 +260,10 @@ async def test_cancelling_the_run_cancels_its_tools(count: int, timeout: float |
 @pytest.mark.parametrize("timeout", [None, 60.0])
 async def test_cancelling_the_run_does_not_wait_for_threads(timeout: float | None) -> None:
     started, release = anyio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
     def block() -> None:
-        anyio.from_thread.run_sync(started.set)
+        loop.call_soon_threadsafe(started.set)
         release.wait()
 
     task = asyncio.create_task(ToolRegistry([block], timeout=timeout).dispatch([call("block")]))
@@ -424,7 +423,7 @@ async def test_what_on_result_raises_reaches_the_caller_as_it_is(count: int, err
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_no_more_calls_run_at_once_than_allowed(in_thread: bool) -> None:
-    meter, full = Meter(), anyio.Event()
+    meter, full, loop = Meter(), anyio.Event(), asyncio.get_running_loop()
 
     async def work() -> None:
         with meter:
@@ -434,7 +433,7 @@ async def test_no_more_calls_run_at_once_than_allowed(in_thread: bool) -> None:
             await anyio.lowlevel.checkpoint()
 
     def work_in_thread() -> None:
-        anyio.from_thread.run(work)
+        asyncio.run_coroutine_threadsafe(work(), loop).result()
 
     registry = ToolRegistry(max_concurrency=3)
     registry.add(work_in_thread if in_thread else work, name="work")
@@ -483,6 +482,7 @@ async def test_an_abandoned_thread_keeps_no_place() -> None:
 async def test_a_tool_may_run_tools_of_its_own_registry(in_thread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmkit.tools.registry._THREADS", 1)
     registry = ToolRegistry(max_concurrency=1)
+    loop = asyncio.get_running_loop()
 
     async def nest(depth: int) -> str:
         if depth == 0:
@@ -492,7 +492,7 @@ async def test_a_tool_may_run_tools_of_its_own_registry(in_thread: bool, monkeyp
         return results[0].text + str(len(results))
 
     def nest_in_thread(depth: int) -> Any:
-        return anyio.from_thread.run(nest, depth)
+        return asyncio.run_coroutine_threadsafe(nest(depth), loop).result()
 
     registry.add(nest_in_thread if in_thread else nest, name="nest")
     results = await registry.dispatch([call("nest", '{"depth":3}'), call("nest", '{"depth":1}', id="c2")])
@@ -520,22 +520,6 @@ async def test_one_registry_serves_two_event_loops_at_once() -> None:
 
 async def collect(texts: list[list[str]], loop: Callable[[], list[str]]) -> None:
     texts.append(await anyio.to_thread.run_sync(loop))
-
-
-def test_what_a_registry_keeps_for_an_event_loop_goes_with_the_registry() -> None:
-    from llmkit.tools import threads
-
-    limiters: Any = vars(threads)["_limiters"]
-
-    def plain() -> str:
-        return "plain"
-
-    async def main() -> int:
-        await ToolRegistry([plain]).dispatch([call("plain")])
-        gc.collect()
-        return len(limiters.get())
-
-    assert asyncio.run(main()) == 0
 
 
 async def test_a_task_that_a_tool_leaves_behind_goes_on_after_its_result() -> None:
@@ -609,3 +593,14 @@ async def test_bad_arguments_are_not_retried(arguments: str) -> None:
     with virtual_time() as clock:
         assert (await result_of(fine, arguments, max_retries=3)).error is not None
     assert clock.sleeps == []
+
+
+async def test_the_exception_is_there_for_a_log_of_ones_own_and_shown_nowhere() -> None:
+    error = ValueError("hunter2")
+
+    def breaks() -> None:
+        raise error
+
+    [result] = await ToolRegistry([breaks]).dispatch([call("breaks")])
+    assert result.exception is error
+    assert "hunter2" not in repr(result) + str(result.message)

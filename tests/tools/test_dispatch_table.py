@@ -80,6 +80,8 @@ def async_tools(release: anyio.Event) -> dict[str, tuple[Callable[..., Any], Any
 
 
 def sync_tools(release: anyio.Event) -> dict[str, tuple[Callable[..., Any], Any]]:
+    loop = asyncio.get_running_loop()
+
     def ok(number: int, secret: str) -> str:
         return f"fine {number}"
 
@@ -87,7 +89,7 @@ def sync_tools(release: anyio.Event) -> dict[str, tuple[Callable[..., Any], Any]
         raise ValueError(CANARY, secret)
 
     def waits(number: int, secret: str) -> str:
-        anyio.from_thread.run(release.wait)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
         return "late"
 
     def cancelled(number: int, secret: str) -> str:

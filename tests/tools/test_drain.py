@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
-from llmkit.tools.drain import take, take_async
+from llmkit.tools.drain import STOPPED, ended, take, take_async
 
 closed: list[str] = []
 
@@ -82,3 +83,29 @@ def test_a_generator_that_raises_is_closed() -> None:
 
     with pytest.raises(ValueError):
         take(broken(), most=10)
+
+
+class Pair(NamedTuple):
+    left: int
+    right: object
+
+
+def test_iterators_inside_a_value_become_lists_and_endless_ones_end() -> None:
+    assert ended({"a": map(str, [1, 2]), "b": [iter([iter([3])])]}) == {"a": ["1", "2"], "b": [[[3]]]}
+    assert ended(Pair(1, iter("ab"))) == [1, ["a", "b"]]
+    counted = ended(itertools.count())
+    assert counted[:3] == [0, 1, 2]
+    assert counted[-1] == STOPPED
+
+
+async def test_iterators_inside_what_a_generator_yields_are_not_used_up_by_measuring_them() -> None:
+    async def rows() -> AsyncIterator[Any]:
+        yield {"row": iter([1, 2])}
+
+    assert take(iter([{"row": iter([1, 2])}]), most=100) == [{"row": [1, 2]}]
+    assert await take_async(rows(), most=100) == [{"row": [1, 2]}]
+
+
+@pytest.mark.parametrize("value", [{"a": [1, (2, 3)], "b": {"c": None}}, Pair(1, "a"), [], object(), 5])
+def test_a_value_without_iterators_stays_the_same_object(value: object) -> None:
+    assert ended(value) is value

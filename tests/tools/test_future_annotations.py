@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from llmkit.tools.definition import ToolOptions, tool, tool_of
+from llmkit.tools.definition import tool, tool_of
 from llmkit.tools.errors import InvalidTool
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_functions_without_the_decorator_and_in_partials_are_resolved_too() -> N
         return one.x + more
 
     partial = functools.partial(add, more=2)
-    args, kwargs = tool_of(partial, ToolOptions(name="add_two")).bind('{"one": {"x": 1}}')
+    args, kwargs = tool_of(partial, name="add_two").bind('{"one": {"x": 1}}')
     assert partial(*args, **kwargs) == 3
 
 

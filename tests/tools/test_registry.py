@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from openai.types.chat import ChatCompletionFunctionToolParam
 from openai.types.responses import FunctionToolParam
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, TypeAdapter
 
 from llmkit.tokens import count_tokens
 from llmkit.tools.call import ToolCall
-from llmkit.tools.definition import declared, tool
+from llmkit.tools.definition import declared, tool, tool_of
 from llmkit.tools.errors import InvalidTool, UnknownTool
 from llmkit.tools.registry import ToolRegistry
 
@@ -29,6 +29,10 @@ async def multiply(a: int, b: int) -> int:
 def subtract(a: int, b: int) -> int:
     """Subtract."""
     return a - b
+
+
+def refused(code: str) -> str:
+    raise ValueError("not that")
 
 
 def test_functions_come_back_as_they_were() -> None:
@@ -72,6 +76,26 @@ def test_a_tool_may_be_added_under_another_name() -> None:
     assert registry.add(registry["add"], name="again").function is add
     with pytest.raises(InvalidTool, match=r"strict=False is too late for the tool 'add'"):
         ToolRegistry().add(registry["add"], strict=not registry["add"].strict)
+
+
+@tool(show_errors=True)
+def open_door(code: Annotated[str, AfterValidator(refused)]) -> None:
+    """Open the door."""
+
+
+@pytest.mark.parametrize("given", [open_door, tool_of(open_door)], ids=["function", "tool"])
+async def test_showing_errors_can_be_turned_off_and_on_again(given: Any) -> None:
+    for shown, text in ((False, "code: Input is not valid"), (True, "code: Value error, not that")):
+        registry = ToolRegistry()
+        registry.add(given, show_errors=shown)
+        [result] = await registry.dispatch([ToolCall(id="1", name="open_door", arguments='{"code": "1"}')])
+        assert result.text == text
+
+
+@pytest.mark.parametrize("given", [subtract, tool_of(subtract)], ids=["function", "tool"])
+def test_a_description_may_be_taken_away(given: Any) -> None:
+    added = ToolRegistry().add(given, description="")
+    assert "description" not in added.responses_param
 
 
 class Adder:
@@ -183,3 +207,14 @@ def test_tools_may_be_added_from_many_threads_while_others_read() -> None:
     for thread in threads:
         thread.join()
     assert len(registry) == len(registry.params) == 200
+
+
+@pytest.mark.parametrize("tools", [len, "add", 3, declared("add", parameters={})])
+def test_what_is_no_list_of_tools_is_named(tools: Any) -> None:
+    with pytest.raises(TypeError, match=r"tools=.* is no list; give ToolRegistry\(\[...\]\)"):
+        ToolRegistry(tools)
+
+
+def test_a_hook_that_cannot_be_called_is_named() -> None:
+    with pytest.raises(TypeError, match="approve='pay' cannot be called"):
+        ToolRegistry(approve="pay")  # type: ignore[arg-type]

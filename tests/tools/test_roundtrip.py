@@ -15,7 +15,7 @@ from pydantic_core import to_json, to_jsonable_python
 from tools.tool_samples import KINDS, LEFT_OUT, LOOSE, NAMES, function_of
 
 from llmkit.tools.answer_format import chat_format, parse_answer
-from llmkit.tools.definition import ToolOptions, tool_of
+from llmkit.tools.definition import tool_of
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "150"))
 often = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -104,7 +104,7 @@ def calls(draw: st.DrawFn, kinds: list[tuple[Any, Any]]) -> tuple[list[inspect.P
 def test_in_strict_mode_every_value_fits_the_schema_and_arrives_and_null_gives_the_default(call: Any) -> None:
     parameters, arguments, left_out = call
     function = function_of(parameters)
-    tool = tool_of(function, ToolOptions(strict=True))
+    tool = tool_of(function, strict=True)
     check_schema(tool.parameters, strict=True)
     value: dict[str, Any] = {}
     for name, each in tool.parameters["properties"].items():
@@ -128,7 +128,7 @@ def test_otherwise_every_value_fits_the_schema_and_arrives_and_what_is_left_out_
 ) -> None:
     parameters, arguments, left_out = call
     function = function_of(parameters)
-    tool = tool_of(function, ToolOptions(strict=strict))
+    tool = tool_of(function, strict=strict)
     check_schema(tool.parameters, strict=tool.strict)
     given_ = {name: to_jsonable_python(value) for name, value in arguments.items() if name not in left_out}
     if tool.strict:

@@ -13,12 +13,12 @@ from tools.tool_samples import Color, Filter, Node, Pet, Point, Size
 from typing_extensions import Doc, TypedDict, Unpack
 
 from llmkit.tokens import count_tokens
-from llmkit.tools.definition import Tool, ToolOptions, tool_of
+from llmkit.tools.definition import Tool, tool_of
 from llmkit.tools.schema import json_schema, rooted, without_siblings
 
 
 def loose(function: Callable[..., Any], **options: Any) -> Tool:
-    return tool_of(function, ToolOptions(strict=False, **options))
+    return tool_of(function, strict=False, **options)
 
 
 def properties(function: Callable[..., Any]) -> dict[str, Any]:

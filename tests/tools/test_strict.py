@@ -10,13 +10,13 @@ from tools.test_roundtrip import check_schema
 from tools.tool_samples import Color, Filter, Node, Pair, Pet, Point
 
 from llmkit.tokens import count_tokens
-from llmkit.tools.definition import ToolOptions, tool_of
+from llmkit.tools.definition import tool_of
 from llmkit.tools.errors import InvalidTool
 from llmkit.tools.strict import NotStrict, nullable, shown, strict_schema
 
 
 def properties(function: Any) -> dict[str, Any]:
-    tool = tool_of(function, ToolOptions(strict=True))
+    tool = tool_of(function, strict=True)
     assert tool.strict
     check_schema(tool.parameters, strict=True)
     return dict(tool.parameters["properties"])
@@ -192,7 +192,7 @@ def never(x: Annotated[int, WithJsonSchema({"anyOf": [True]})]) -> None: ...  # 
 def test_what_cannot_be_strict_is_not_or_says_why(function: Any, reason: str) -> None:
     assert not tool_of(function).strict
     with pytest.raises(InvalidTool) as caught:
-        tool_of(function, ToolOptions(strict=True))
+        tool_of(function, strict=True)
     assert f"{function.__name__!r} cannot be strict: {reason}" in str(caught.value)
     assert str(caught.value).endswith("or use strict=False")
 

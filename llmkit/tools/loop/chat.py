@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response
 
 from llmkit.streaming.gathered import Gathered
 from llmkit.streaming.interrupted import followed
@@ -33,91 +32,81 @@ class Chat:
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._create: Any = client.chat.completions.create
 
-    def answer_format(self, response_format: object, options: Mapping[str, object]) -> JSONObject:
-        """The request's `response_format`."""
-        given = response_format
-        return {"response_format": dict(cast("Any", given)) if isinstance(given, Mapping) else chat_format(given)}
+    def answer_format(self, wanted: object, options: Mapping[str, object]) -> JSONObject:
+        """The fields of a request that ask for an answer of a type, or as a dict says."""
+        return {"response_format": dict(cast("Any", wanted)) if isinstance(wanted, Mapping) else chat_format(wanted)}
 
-    async def send(self, body: JSONObject) -> ChatCompletion:
+    async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
         """The reply to a request."""
-        reply: ChatCompletion = await self._create(**body)
-        return reply
+        assembler, told = ToolCallAssembler(), narrator.ids
+        if not body.get("stream"):
+            raw: object = await self._create(**body)
+        else:
+            body = {**body, "stream_options": {"include_usage": True, **(body.get("stream_options") or {})}}
+            gathered = Gathered()
+            async with aclosing(followed(await self._create(**body), gathered)) as chunks:
+                async for chunk in chunks:
+                    for step in _news(chunk, assembler, narrator):
+                        yield step
+            raw = gathered.answer
+        ids = {place: told[call.index] for place, call in enumerate(assembler.calls) if call.index in told}
+        yield _read(raw, ids)
 
-    def stream(self, body: JSONObject, narrator: Narrator) -> Incoming:
-        """The reply to a request, as it comes."""
-        options: JSONObject = {"include_usage": True, **(body.get("stream_options") or {})}
-        return _Chunks(self._create, {**body, "stream": True, "stream_options": options}, narrator)
+    def restored(self, saved: JSONObject) -> Reply:
+        """The reply that was saved as JSON."""
+        return _read(ChatCompletion.construct(**saved))
 
-    def read(self, raw: ChatCompletion | Response) -> Reply:
-        """What the first choice says; raises `NoReply` when there is none."""
-        return _read(cast("ChatCompletion", raw), {})
-
-    def restored(self, saved: JSONObject) -> ChatCompletion:
-        """The completion that was saved as JSON."""
-        return ChatCompletion.construct(**saved)
-
-    def result_items(self, results: Sequence[ToolResult], history: Sequence[JSONObject]) -> list[JSONObject]:
-        """A tool message for each call; what images they have comes after all of them, as the API wants it."""
+    def result_items(self, results: Sequence[ToolResult], reply: Sequence[JSONObject]) -> list[JSONObject]:
+        """A message for each call; what images they have comes after all of them, as the API wants it."""
         images = [result.image_message for result in results]
         return [*(result.message for result in results), *(image for image in images if image)]
 
 
-class _Chunks:
-    """A completion that streams in."""
-
-    def __init__(self, create: Any, body: JSONObject, narrator: Narrator) -> None:
-        self._create = create
-        self._body = body
-        self._narrator = narrator
-        self._gathered = Gathered()
-        self._calls = ToolCallAssembler()
-
-    def whole(self) -> Reply:
-        told = self._narrator.ids
-        ids = {place: told[call.index] for place, call in enumerate(self._calls.calls) if call.index in told}
-        return _read(cast("ChatCompletion", self._gathered.answer), ids)
-
-    async def steps(self) -> AsyncGenerator[Announced, None]:
-        async with aclosing(followed(await self._create(**self._body), self._gathered)) as chunks:
-            async for chunk in chunks:
-                for step in self._news(chunk):
-                    yield step
-
-    def _news(self, chunk: ChatCompletionChunk) -> list[Announced]:
-        steps: list[Announced] = []
-        for choice in chunk.choices:
-            steps += self._narrator.say(ReasoningDelta, _reasoning(choice.delta))
-            steps += self._narrator.say(TextDelta, choice.delta.content)
-            steps += self._narrator.say(RefusalDelta, choice.delta.refusal)
-            for call in self._calls.add(choice.delta.tool_calls):
-                if call.name:
-                    steps += self._narrator.call(call.index, call.id, call.name, call.arguments, call.type)
-        return steps
+def _news(chunk: ChatCompletionChunk, assembler: ToolCallAssembler, narrator: Narrator) -> list[Announced]:
+    steps: list[Announced] = []
+    for choice in chunk.choices or ():
+        delta: Any = choice.delta
+        if delta is None:  # Azure's content filter reports in chunks of its own
+            continue
+        steps += narrator.say(ReasoningDelta, _reasoning(delta))
+        steps += narrator.say(TextDelta, delta.content)
+        steps += narrator.say(RefusalDelta, delta.refusal)
+        for call in assembler.add(delta.tool_calls):
+            if call.name:
+                steps += narrator.call(call.index, call.id, call.name, call.arguments, call.type)
+    return steps
 
 
-def _reasoning(given: Any) -> str:
-    """What some servers add to a message or its delta."""
-    for name in ("reasoning_content", "reasoning"):
-        text = getattr(given, name, None)
-        if isinstance(text, str):
-            return text
-    return ""
-
-
-def _read(completion: ChatCompletion, ids: Mapping[int, str]) -> Reply:
-    if not completion.choices:
-        raise NoReply("The server answered without a choice; iterate the loop again to make the call again.")
-    choice = completion.choices[0]
+def _read(completion: Any, ids: Mapping[int, str] | None = None) -> Reply:
+    choice = completion.choices[0] if isinstance(completion, ChatCompletion) and completion.choices else None
+    if choice is None or not choice.message:
+        raise NoReply(
+            "The server answered without a choice, or with what is no completion; see that base_url is right, "
+            "and iterate the loop again to make the call again."
+        )
     message = sendable(assistant_message(choice.message))
     if "tool_calls" in message:
-        message["tool_calls"] = with_unique_ids(message["tool_calls"], "id", ids, _KINDS)
+        message["tool_calls"] = with_unique_ids(message["tool_calls"], "id", ids or {}, _KINDS)
     return Reply(
         raw=completion,
         items=[message],
         calls=calls_in(message),
-        text=message["content"] or "",
+        text=_text(message["content"]),
         refusal=choice.message.refusal,
         reasoning=_reasoning(choice.message),
         finish_reason=choice.finish_reason,
         usage=Usage.of(completion.usage, model=completion.model),
     )
+
+
+def _text(content: Any) -> str:
+    """The text of a message; some servers answer with a list of parts."""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in cast("list[JSONObject]", content))
+    return content if isinstance(content, str) else ""
+
+
+def _reasoning(given: Any) -> str:
+    """What some servers add to a message or its delta."""
+    texts = (getattr(given, name, None) for name in ("reasoning_content", "reasoning"))
+    return next((text for text in texts if isinstance(text, str)), "")

@@ -13,10 +13,12 @@ LLMKitError
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from llmkit.errors import LLMKitError
 from llmkit.usage.totals import Usage
+
+Limit: TypeAlias = Literal["max_steps", "max_tokens", "max_cost"]
 
 
 class IncompleteAnswer(LLMKitError, ValueError):
@@ -51,7 +53,7 @@ class ToolLoopLimit(LLMKitError, RuntimeError):
         self,
         message: str,
         *,
-        limit: Literal["max_steps", "max_tokens", "max_cost"],
+        limit: Limit,
         value: int | Decimal,
         usage: Usage,
         messages: list[dict[str, Any]],

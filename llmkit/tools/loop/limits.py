@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any
 
-from llmkit.tools.loop.errors import ToolLoopLimit, UnknownUsage
+from llmkit.tools.loop.errors import Limit, ToolLoopLimit, UnknownUsage
 from llmkit.usage.prices import cost
 from llmkit.usage.totals import Usage
 
@@ -25,29 +25,37 @@ class Limits:
         _check_count("max_steps", max_steps)
         if max_tokens is not None:
             _check_count("max_tokens", max_tokens)
-        if max_cost is None:
-            return cls(max_steps=max_steps, max_tokens=max_tokens)
-        dollars = _dollars(max_cost)
-        cost(model="gpt-4o", input_tokens=1, output_tokens=1)  # raises when the extra is not there
-        return cls(max_steps=max_steps, max_tokens=max_tokens, max_cost=dollars)
+        if max_cost is not None:
+            max_cost = _dollars(max_cost)
+            cost(model="gpt-4o", input_tokens=1, output_tokens=1)  # raises when the extra is not there
+        return cls(max_steps=max_steps, max_tokens=max_tokens, max_cost=max_cost)
 
-    def check(self, *, steps: int, usage: Usage, model: str, messages: list[dict[str, Any]]) -> None:
-        """Raise when no more call of `model` may be made after `steps` calls that used `usage`."""
-        self._check_known(usage, model)
-        if steps >= self.max_steps:
-            told = f"The model was called {steps} times and still asks for tools"
-            raise _reached("max_steps", self.max_steps, told, usage, messages)
-        if self.max_tokens is not None and usage.total_tokens >= self.max_tokens:
-            told = f"The loop has used {usage.total_tokens} tokens and has no answer yet"
-            raise _reached("max_tokens", self.max_tokens, told, usage, messages)
-        if self.max_cost is not None and usage.cost is not None and usage.cost >= self.max_cost:
-            told = f"The loop has cost {usage.cost} USD and has no answer yet"
-            raise _reached("max_cost", self.max_cost, told, usage, messages)
+    def check(
+        self, *, steps: int, usage: Usage, model: str, messages: list[dict[str, Any]], metered: bool = True
+    ) -> None:
+        """Raise when no other call of `model` may be made after `steps` calls that used `usage` (if `metered`)."""
+        self._check_known(usage, model, metered=metered)
+        told = f"The model was called {steps} times and still asks for tools"
+        self._hold("max_steps", steps, told, usage, messages)
+        told = f"The loop has used {usage.total_tokens} tokens and has no answer yet"
+        self._hold("max_tokens", usage.total_tokens, told, usage, messages)
+        told = f"The loop has cost {usage.cost} USD and has no answer yet"
+        self._hold("max_cost", usage.cost or 0, told, usage, messages)
 
-    def _check_known(self, usage: Usage, model: str) -> None:
-        if self.max_tokens is not None and usage.calls and not usage.total_tokens:
+    def _hold(self, limit: Limit, used: int | Decimal, told: str, usage: Usage, messages: list[dict[str, Any]]) -> None:
+        value: int | Decimal | None = getattr(self, limit)
+        if value is None or used < value:
+            return
+        advice = (
+            f"Raise {limit} and go on from this error's `messages` or the saved state, or see what the tools return."
+        )
+        text = f"{told}: {limit}={value} is reached. {advice}"
+        raise ToolLoopLimit(text, limit=limit, value=value, usage=usage, messages=messages)
+
+    def _check_known(self, usage: Usage, model: str, *, metered: bool) -> None:
+        if self.max_tokens is not None and not metered:
             raise UnknownUsage(
-                f"max_tokens={self.max_tokens!r} cannot be kept: the server reports no usage for {model!r}; "
+                f"max_tokens={self.max_tokens!r} cannot be kept: the server reports no usage for a call of {model!r}; "
                 "bound the loop with max_steps alone"
             )
         if self.max_cost is not None and usage.cost is None:
@@ -55,23 +63,6 @@ class Limits:
                 f"max_cost={str(self.max_cost)!r} cannot be kept: the price of a call of {model!r} is not known; "
                 "use max_tokens, or a newer genai-prices (pip install -U 'llmkit[prices]')"
             )
-
-
-def _reached(
-    limit: Literal["max_steps", "max_tokens", "max_cost"],
-    value: int | Decimal,
-    told: str,
-    usage: Usage,
-    messages: list[dict[str, Any]],
-) -> ToolLoopLimit:
-    return ToolLoopLimit(
-        f"{told}: {limit}={value} is reached. Raise {limit} and go on from this error's `messages` or the saved "
-        "state, or see what the tools return.",
-        limit=limit,
-        value=value,
-        usage=usage,
-        messages=messages,
-    )
 
 
 def _dollars(amount: Decimal | float | str) -> Decimal:

@@ -12,16 +12,16 @@ import openai
 
 from llmkit.tools.approval import Approve
 from llmkit.tools.call import ToolCall
-from llmkit.tools.loop.answer import type_name
+from llmkit.tools.loop.calls import Calls, Submissions
+from llmkit.tools.loop.chat import Chat
 from llmkit.tools.loop.engine import Checkpoint, Engine
 from llmkit.tools.loop.errors import InvalidState, ToolLoopBusy
 from llmkit.tools.loop.limits import Limits
-from llmkit.tools.loop.model import Model
-from llmkit.tools.loop.open_calls import OpenCalls
+from llmkit.tools.loop.reply import type_name
+from llmkit.tools.loop.responses import Responses
 from llmkit.tools.loop.settings import Settings, checked_options, history_of
-from llmkit.tools.loop.state import State
+from llmkit.tools.loop.state import State, damaged
 from llmkit.tools.loop.steps import Final, Step
-from llmkit.tools.loop.submissions import Submissions
 from llmkit.tools.loop.toolset import ToolChoice, Tools, Toolset
 from llmkit.usage.totals import Usage
 
@@ -31,8 +31,10 @@ class ToolLoop:
 
     Iteration ends after `Final`, and after `Waiting`: some calls then need a result from elsewhere or a person's
     decision. Hand them to `submit` and iterate on. `save` gives JSON after any step; `resume` goes on from it in
-    another process. Leave early through `async with` or `aclose`, which closes the model's stream at once; iterating
-    on makes that call again. After any error the loop can be iterated on, too.
+    another process. Leave early through `async with` or `aclose`, which closes the model's stream or cancels the tools
+    that run; iterating on makes that call again. After any error the loop can be iterated on, too.
+
+    Results are told as they come, in whatever order; the model gets them in the order of its calls.
 
     A tool that has finished never runs again: not when its siblings were interrupted, not after `resume`. One that
     was cut off in the middle does; where that matters, give it `ToolContext.call_id` as its idempotency key.
@@ -83,6 +85,7 @@ class ToolLoop:
         checkpoint: Checkpoint | None = None,
         **request_options: Any,
     ) -> None:
+        _check(client, approve=approve, checkpoint=checkpoint)
         history = history_of(messages, input)
         api: Literal["chat", "responses"] = "chat" if input is None else "responses"
         settings = Settings(
@@ -93,17 +96,18 @@ class ToolLoop:
             parallel_tool_calls=parallel_tool_calls,
             options=checked_options(request_options),
         )
-        self._tools = Toolset(tools, api=api)
-        self._tools.check_choice(tool_choice)
-        self._calls = OpenCalls(self._tools, approve=approve, dependencies=dependencies, waits=self._waits)
+        toolset = Toolset(tools, api=api)
+        toolset.check_choice(tool_choice)
+        stored = settings.options.get("store") is not False
         self._engine = Engine(
-            State(api=api, settings=settings.to_json(), answer_type=type_name(response_format), history=history),
-            model=Model(client, api=api, settings=settings, tools=self._tools, response_format=response_format),
-            calls=self._calls,
+            State(api=api, settings=settings.saved(), answer_type=type_name(response_format), history=history),
+            api=Chat(client) if api == "chat" else Responses(client, stored=stored),
+            settings=settings,
+            tools=toolset,
+            calls=Calls(toolset, approve=approve, dependencies=dependencies, waits=self._waits),
             response_format=response_format,
             checkpoint=checkpoint,
         )
-        self._has_format = response_format is not None
         self._busy = False
 
     @classmethod
@@ -136,15 +140,15 @@ class ToolLoop:
             approve=approve,
             dependencies=dependencies,
             checkpoint=checkpoint,
-            **{**saved.settings, **changes, **history},
+            **{**saved.settings.arguments(), **changes, **history},
         )
-        loop._continue(saved)
+        loop._restore(saved, has_format=response_format is not None)
         return loop
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The history so far, valid to send: a reply whose calls have not all been answered is not in it yet."""
-        return self._engine.with_results() or list(self._engine.state.history)
+        return self._engine.messages()
 
     @property
     def usage(self) -> Usage:
@@ -171,12 +175,12 @@ class ToolLoop:
         Any Python value is a result, serialised as a tool's is; not all calls need be answered at once. Raises
         `InvalidSubmission`, and takes nothing, when one of them fits no waiting call.
         """
-        await self._calls.submit(self._engine.state.calls, submissions)
-        self._engine.look_again()
-        await self._engine.store()
+        await self._engine.submit(submissions)
 
     async def aclose(self) -> None:
-        """Close the stream of the model's reply, if one is open; iterating on makes that call again."""
+        """Close the stream of the model's reply, or cancel the tools that run; iterating on begins these again."""
+        if self._busy:
+            raise ToolLoopBusy("This loop is being iterated; cancel the task that does, which closes the stream, too.")
         await self._engine.close()
 
     async def __aenter__(self) -> Self:
@@ -202,11 +206,26 @@ class ToolLoop:
             self._busy = False
         return step
 
-    def _continue(self, saved: State) -> None:
-        fresh = self._engine.state
-        missing = {one.call.name for one in saved.calls if one.known and self._tools.tool(one.call.name) is None}
+    def _restore(self, saved: State, *, has_format: bool) -> None:
+        """Go on from a state, unless something is missing."""
+        engine = self._engine
+        missing = {one.call.name for one in saved.calls if one.known and one.call.name not in engine.tool_names}
         if missing:
             raise InvalidState(f"the state has calls of {', '.join(sorted(missing))}: give tools= that have these")
-        if saved.answer_type is not None and not self._has_format:
+        if saved.answer_type is not None and not has_format:
             raise InvalidState(f"the answer is to be a {saved.answer_type}: give response_format= again")
-        self._engine.state = replace(saved, settings=fresh.settings, answer_type=fresh.answer_type)
+        engine.state = replace(saved, settings=engine.state.settings, answer_type=engine.state.answer_type)
+        try:
+            engine.answer()
+        except Exception:  # noqa: BLE001 - whatever is odd in it
+            raise damaged("reply") from None
+
+
+def _check(client: object, **hooks: object) -> None:
+    if isinstance(client, openai.OpenAI):
+        raise TypeError(f"{type(client).__name__} is a sync client; a loop needs an AsyncOpenAI")
+    if not isinstance(client, openai.AsyncOpenAI):
+        raise TypeError(f"client={client!r:.80} is a {type(client).__name__}; give an AsyncOpenAI")
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise TypeError(f"{name}={hook!r:.80} cannot be called; give a function")

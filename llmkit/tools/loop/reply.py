@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
+from llmkit.tools.answer_format import parse_answer
 from llmkit.tools.call import ToolCall
+from llmkit.tools.loop.errors import IncompleteAnswer
 from llmkit.tools.loop.steps import (
     Announced,
     ReasoningDelta,
@@ -23,7 +25,6 @@ from llmkit.tools.loop.steps import (
     ToolCallStarted,
 )
 from llmkit.tools.loop.wire import JSONObject
-from llmkit.tools.result import ToolResult
 from llmkit.usage.totals import Usage
 
 Said: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta
@@ -44,47 +45,30 @@ class Reply:
     finish_reason: str | None
     usage: Usage
 
+    def parsed(self, response_format: Any) -> Any:
+        """The answer as an instance of a type; raises when it cannot be one."""
+        name = type_name(response_format)
+        if name is None or self.refusal:
+            return None
+        if self.finish_reason in ("length", "content_filter"):
+            why = "it was filtered" if self.finish_reason != "length" else "raise the bound on output tokens"
+            raise IncompleteAnswer(
+                f"The answer is no whole {name} (finish_reason={self.finish_reason!r}): {why}; what came is in `text`.",
+                text=self.text,
+                finish_reason=self.finish_reason,
+            )
+        return parse_answer(response_format, self.text)
 
-class Incoming(Protocol):
-    """A reply that streams in."""
 
-    def steps(self) -> AsyncGenerator[Announced, None]:
-        """What arrives, as it arrives; closing the generator closes the connection."""
-        ...
-
-    def whole(self) -> Reply:
-        """What the reply says, once `steps` has ended."""
-        ...
+Incoming: TypeAlias = AsyncGenerator[Announced | Reply, None]
+"""What arrives of a reply as it arrives, and at last the reply; closing it closes the connection."""
 
 
-class Api(Protocol):
-    """Chat or Responses, as the loop uses it."""
-
-    field: Literal["messages", "input"]
-
-    def answer_format(self, response_format: object, options: Mapping[str, object]) -> JSONObject:
-        """The fields of a request that ask for `response_format`, a type or what the API takes."""
-        ...
-
-    async def send(self, body: JSONObject) -> ChatCompletion | Response:
-        """The reply to a request."""
-        ...
-
-    def stream(self, body: JSONObject, narrator: Narrator) -> Incoming:
-        """The reply to a request, as it comes."""
-        ...
-
-    def read(self, raw: ChatCompletion | Response) -> Reply:
-        """What a reply says."""
-        ...
-
-    def restored(self, saved: JSONObject) -> ChatCompletion | Response:
-        """The reply that was saved as JSON."""
-        ...
-
-    def result_items(self, results: Sequence[ToolResult], history: Sequence[JSONObject]) -> list[JSONObject]:
-        """The results of all calls of the last reply, as the history takes them."""
-        ...
+def type_name(response_format: object) -> str | None:
+    """The name of the type that answers are parsed to; None when they are not."""
+    if response_format is None or isinstance(response_format, Mapping):
+        return None
+    return getattr(response_format, "__qualname__", None) or repr(response_format)
 
 
 class Narrator:
@@ -106,44 +90,31 @@ class Narrator:
 
     def call(self, number: int, call_id: str | None, name: str, arguments: str, kind: CallKind) -> list[Announced]:
         """A call as it is so far."""
-        if number in self.ids:
-            return self._more(self.ids[number], name, arguments, kind)
-        self.ids[number] = call_id or new_id()
-        return self._begin(self.ids[number], name, arguments, kind)
+        if number not in self.ids:
+            self.ids[number] = call_id or _new_id()
+        return self._told(self.ids[number], name, arguments, kind)
 
     def rest(self, reply: Reply, *, total: Usage) -> list[Announced]:
         """What the stream has not told, and how the reply ends."""
-        steps: list[Announced] = []
-        whole: list[tuple[type[Said], str | None]] = [
-            (ReasoningDelta, reply.reasoning),
-            (TextDelta, reply.text),
-            (RefusalDelta, reply.refusal),
-        ]
-        for kind, text in whole:
-            steps += [] if kind in self._said else self.say(kind, text)
+        said = ((ReasoningDelta, reply.reasoning), (TextDelta, reply.text), (RefusalDelta, reply.refusal))
+        steps = [step for kind, text in said if kind not in self._said for step in self.say(kind, text)]
         for call in reply.calls:
             written = json.loads(call.arguments)["input"] if call.kind == "custom" else call.arguments
-            tell = self._more if call.id in self._arguments else self._begin
-            steps += tell(call.id, call.name, written, call.kind)
+            steps += self._told(call.id, call.name, written, call.kind)
             steps.append(ToolCallFinished(call=call, step=self._step))
         return [*steps, StepUsage(usage=reply.usage, total=total, step=self._step)]
 
-    def _begin(self, call_id: str, name: str, arguments: str, kind: CallKind) -> list[Announced]:
-        self._arguments[call_id] = ""
-        started = ToolCallStarted(call_id=call_id, name=name, step=self._step)
-        return [started, *self._more(call_id, name, arguments, kind)]
-
-    def _more(self, call_id: str, name: str, arguments: str, kind: CallKind) -> list[Announced]:
-        delta = arguments[len(self._arguments[call_id]) :]
-        if not delta:
-            return []
-        self._arguments[call_id] = arguments
-        return [ToolArguments(call_id=call_id, name=name, delta=delta, arguments=arguments, kind=kind, step=self._step)]
-
-
-def new_id() -> str:
-    """An id for a call that came without one."""
-    return f"call_{uuid4().hex}"
+    def _told(self, call_id: str, name: str, arguments: str, kind: CallKind) -> list[Announced]:
+        steps: list[Announced] = []
+        if call_id not in self._arguments:
+            self._arguments[call_id] = ""
+            steps.append(ToolCallStarted(call_id=call_id, name=name, step=self._step))
+        if delta := arguments[len(self._arguments[call_id]) :]:
+            self._arguments[call_id] = arguments
+            steps.append(
+                ToolArguments(call_id=call_id, name=name, delta=delta, arguments=arguments, kind=kind, step=self._step)
+            )
+        return steps
 
 
 def with_unique_ids(
@@ -163,7 +134,11 @@ def with_unique_ids(
             if known.get(call_id) == item:
                 continue
             if not call_id or call_id in known:
-                item[field] = new_id()
+                item[field] = _new_id()
             known[item[field]] = item
         kept.append(item)
     return kept
+
+
+def _new_id() -> str:
+    return f"call_{uuid4().hex}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Literal, cast
 
 import openai
-from openai.types.chat import ChatCompletion
 from openai.types.responses import Response, ResponseStreamEvent
 
 from llmkit import runtime
@@ -32,6 +31,7 @@ _SAID: Final[Mapping[str, type[Said]]] = {
 _CALLS: Final[Mapping[str, CallKind]] = {"function_call": "function", "custom_tool_call": "custom"}
 _ARGUMENTS: Final = frozenset({"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"})
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
+_NO_ANSWER: Final = frozenset({"failed", "cancelled", *_UNDER_WAY})
 _OF_ANY_REQUEST: Final = ("include", "extra_headers", "extra_query", "timeout")
 _POLL_SECONDS: Final = 2.0
 """Between looks at a response that is made in the background."""
@@ -47,134 +47,115 @@ class Responses:
         self._create: Any = client.responses.create
         self._stored = stored
 
-    def answer_format(self, response_format: object, options: Mapping[str, object]) -> JSONObject:
-        """The request's `text`, with what else the caller wants of it."""
-        given = response_format
-        wanted = dict(cast("Any", given)) if isinstance(given, Mapping) else responses_format(given)
-        return {"text": {**cast("Any", options.get("text") or {}), "format": wanted}}
+    def answer_format(self, wanted: object, options: Mapping[str, object]) -> JSONObject:
+        """The fields of a request that ask for an answer of a type, or as a dict says."""
+        form = dict(cast("Any", wanted)) if isinstance(wanted, Mapping) else responses_format(wanted)
+        return {"text": {**cast("Any", options.get("text") or {}), "format": form}}
 
-    async def send(self, body: JSONObject) -> Response:
-        """The reply to a request; one that is made in the background is waited for."""
-        reply: Response = await self._create(**body)
+    async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
+        """The reply to a request; a stream in the background goes on after a lost connection."""
+        if not body.get("stream"):
+            response: object = await self._whole(body)
+        else:
+            gathered, calls = Gathered(), _Calls(narrator)
+            stream = await self._create(**body)
+            lasting = resumed(self._client, stream) if body.get("background") else stream
+            async with aclosing(followed(lasting, gathered)) as events:
+                async for event in events:
+                    for step in _news(event, calls, narrator):
+                        yield step
+            response = gathered.answer
+        yield self._read(response, narrator.ids)
+
+    async def _whole(self, body: JSONObject) -> Response:
+        """The response; one that is made in the background is waited for."""
+        response: Response = await self._create(**body)
         retrieve: Any = self._client.responses.retrieve
         options = {name: body[name] for name in _OF_ANY_REQUEST if name in body}
-        while reply.status in _UNDER_WAY:
+        while getattr(response, "status", None) in _UNDER_WAY:
             await runtime.current(is_async=True).sleep(_POLL_SECONDS)
-            reply = await retrieve(reply.id, **options)
-        return reply
+            response = await retrieve(response.id, **options)
+        return response
 
-    def stream(self, body: JSONObject, narrator: Narrator) -> Incoming:
-        """The reply to a request, as it comes; a background response goes on after a lost connection."""
-        return _Events(self._client, {**body, "stream": True}, narrator, stored=self._stored)
+    def restored(self, saved: JSONObject) -> Reply:
+        """The reply that was saved as JSON."""
+        return self._read(Response.construct(**saved))
 
-    def read(self, raw: ChatCompletion | Response) -> Reply:
-        """What the response says; raises `NoReply` when it failed."""
-        return _read(cast("Response", raw), {}, stored=self._stored)
+    def result_items(self, results: Sequence[ToolResult], reply: Sequence[JSONObject]) -> list[JSONObject]:
+        """An output for each call of a reply, which names the program that made the call if one did."""
+        callers = {item.get("call_id"): {"caller": item["caller"]} for item in reply if item.get("caller")}
+        return [result.message | callers.get(result.call.id, {}) for result in results]
 
-    def restored(self, saved: JSONObject) -> Response:
-        """The response that was saved as JSON."""
-        return Response.construct(**saved)
+    def _read(self, response: Any, ids: Mapping[int, str] | None = None) -> Reply:
+        _check(response)
+        items = self._items(response, ids or {})
+        parts: list[Any] = [part for item in response.output if item.type == "message" for part in item.content]
+        thoughts: list[Any] = [item for item in response.output if item.type == "reasoning"]
+        return Reply(
+            raw=response,
+            items=items,
+            calls=calls_in(items),
+            text=response.output_text,
+            refusal="".join(part.refusal for part in parts if part.type == "refusal") or None,
+            reasoning="\n\n".join(part.text for item in thoughts for part in item.content or item.summary or ()),
+            finish_reason=_finish_reason(response),
+            usage=Usage.of(response.usage, model=response.model),
+        )
 
-    def result_items(self, results: Sequence[ToolResult], history: Sequence[JSONObject]) -> list[JSONObject]:
-        """An output for each call, which names the program that made the call if one did."""
-        callers = {item.get("call_id"): item["caller"] for item in history if item.get("caller")}
-        return [
-            {**result.message, "caller": callers[result.call.id]} if result.call.id in callers else result.message
-            for result in results
-        ]
+    def _items(self, response: Response, ids: Mapping[int, str]) -> list[JSONObject]:
+        """The output as the next request takes it; without reasoning that the server could not find again."""
+        fields: Any = response.to_dict(mode="json", warnings=False)
+        items = with_unique_ids(map(output_item, fields["output"]), "call_id", ids, _CALLS)
+        return [sendable(item) for item in items if self._stored or not _is_lost(item)]
 
 
-class _Events:
-    """A response that streams in."""
+class _Calls:
+    """The calls of a response that streams in."""
 
-    def __init__(self, client: openai.AsyncOpenAI, body: JSONObject, narrator: Narrator, *, stored: bool) -> None:
-        self._client = client
-        self._body = body
+    def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
-        self._stored = stored
-        self._gathered = Gathered()
-        self._calls: dict[int, tuple[str, str, CallKind]] = {}
+        self._begun: dict[int, tuple[str, str, CallKind]] = {}
         self._written: dict[int, str] = {}
 
-    def whole(self) -> Reply:
-        return _read(cast("Response", self._gathered.answer), self._narrator.ids, stored=self._stored)
-
-    async def steps(self) -> AsyncGenerator[Announced, None]:
-        create: Any = self._client.responses.create
-        stream = await create(**self._body)
-        background = bool(self._body.get("background"))
-        async with aclosing(
-            resumed(self._client, stream) if background else followed(stream, self._gathered)
-        ) as events:
-            async for event in events:
-                if background:
-                    self._gathered.add(event)
-                for step in self._news(event):
-                    yield step
-
-    def _news(self, event: ResponseStreamEvent) -> list[Announced]:
-        if event.type in _SAID:
-            return self._narrator.say(_SAID[event.type], getattr(event, "delta", None))
-        if event.type == "response.output_item.added":
-            item: Any = event.item
-            if kind := _CALLS.get(item.type):
-                self._calls[event.output_index] = (item.call_id, item.name, kind)
-                return self._told(event.output_index, "")
-        if event.type in _ARGUMENTS:
-            part: Any = event
-            return self._told(part.output_index, part.delta)
-        return []
-
-    def _told(self, place: int, delta: str) -> list[Announced]:
-        if place not in self._calls:
+    def begin(self, place: int, item: Any) -> list[Announced]:
+        if item.type not in _CALLS:
             return []
-        call_id, name, kind = self._calls[place]
+        self._begun[place] = (item.call_id, item.name, _CALLS[item.type])
+        return self.write(place, "")
+
+    def write(self, place: int, delta: str) -> list[Announced]:
+        if place not in self._begun:
+            return []
+        call_id, name, kind = self._begun[place]
         written = self._written[place] = self._written.get(place, "") + delta
         return self._narrator.call(place, call_id, name, written, kind)
 
 
-def _read(response: Response, ids: Mapping[int, str], *, stored: bool) -> Reply:
-    if response.status in {"failed", "cancelled"} or response.status in _UNDER_WAY:
+def _news(event: ResponseStreamEvent, calls: _Calls, narrator: Narrator) -> list[Announced]:
+    given: Any = event
+    if event.type in _SAID:
+        return narrator.say(_SAID[event.type], given.delta)
+    if event.type == "response.output_item.added":
+        return calls.begin(event.output_index, event.item)
+    return calls.write(given.output_index, given.delta) if event.type in _ARGUMENTS else []
+
+
+def _check(response: Any) -> None:
+    if not isinstance(response, Response) or not isinstance(cast("Any", response.output), list):
+        raise NoReply(
+            "The server answered with what is no response; see that base_url is right, and iterate the loop again to "
+            "make the call again."
+        )
+    if response.status in _NO_ANSWER:
         code = response.error.code if response.error else None
         raise NoReply(
             f"The response {response.id!r} ended with the status {response.status!r} (error code: {code!r}); "
             "iterate the loop again to make the call again."
         )
-    items = _items(response, ids, stored=stored)
-    refusals = [part.refusal for part in _parts(response) if part.type == "refusal"]
-    return Reply(
-        raw=response,
-        items=items,
-        calls=calls_in(items),
-        text=response.output_text,
-        refusal="".join(refusals) or None,
-        reasoning=_reasoning(response),
-        finish_reason=_finish_reason(response),
-        usage=Usage.of(response.usage, model=response.model),
-    )
 
 
-def _items(response: Response, ids: Mapping[int, str], *, stored: bool) -> list[JSONObject]:
-    """The output as the next request takes it; without reasoning that the server could not find again."""
-    fields: Any = response.to_dict(mode="json", warnings=False)
-    items = with_unique_ids(map(output_item, fields["output"]), "call_id", ids, _CALLS)
-    lost = () if stored else [item for item in items if item.get("type") == "reasoning" and not _is_whole(item)]
-    return [sendable(item) for item in items if item not in lost]
-
-
-def _is_whole(item: JSONObject) -> bool:
-    return bool(item.get("encrypted_content"))
-
-
-def _parts(response: Response) -> list[Any]:
-    messages = [item for item in response.output if item.type == "message"]
-    return [part for message in messages for part in message.content]
-
-
-def _reasoning(response: Response) -> str:
-    """The summaries, or the reasoning itself where the server shows it."""
-    thoughts: list[Any] = [item for item in response.output if item.type == "reasoning"]
-    return "\n\n".join(part.text for item in thoughts for part in (item.content or item.summary or ()))
+def _is_lost(item: JSONObject) -> bool:
+    return item.get("type") == "reasoning" and not item.get("encrypted_content")
 
 
 def _finish_reason(response: Response) -> str | None:

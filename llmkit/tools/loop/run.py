@@ -36,8 +36,8 @@ def run_tools(
 ) -> AsyncGenerator[Step, None]:
     """Call the model, run the tools it asks for, and so on until it answers: the steps, the last one a `Final`.
 
-    The arguments are `ToolLoop`'s. Nothing waits here: a call that needs approval is denied without `approve`, and a
-    call of a tool that runs elsewhere gets an error for a result; use `ToolLoop` for these. Leave early inside
+    The arguments are `ToolLoop`'s. Nothing waits here: a call that needs approval is denied without `approve`, and
+    tools without a function, such as `registry.params`, are a TypeError; use `ToolLoop` for these. Leave early inside
     `async with contextlib.aclosing(run_tools(...)) as steps:`, which closes the model's stream at once; after a plain
     `break` the event loop closes it soon.
     """
@@ -66,6 +66,14 @@ class _Unattended(ToolLoop):
     """A loop that nobody submits anything to."""
 
     _waits = False
+
+    def __init__(self, client: openai.AsyncOpenAI, **arguments: Any) -> None:
+        super().__init__(client, **arguments)
+        if elsewhere := self._engine.external_tools:
+            raise TypeError(
+                f"{', '.join(elsewhere)}: nothing runs it here; give the function or the registry itself (not its "
+                ".params), or use ToolLoop, which waits for results from elsewhere"
+            )
 
 
 async def _steps(loop: ToolLoop) -> AsyncGenerator[Step, None]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, cast
 
 import openai
 
@@ -15,6 +15,11 @@ from llmkit.tools.loop.wire import JSONObject, plain
 
 _NEVER_SAVED: Final = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
 """Options that may hold secrets, or that belong to the process."""
+_WHOLE: Final[Mapping[Any, str]] = {
+    "chat.completion": "its .choices[0].message",
+    "response": "the items of its .output",
+}
+"""What of a reply is a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,28 +36,28 @@ class Settings:
     def request(self, tools: Toolset, *, first: bool) -> JSONObject:
         """The fields of a request, but for its history and the format of the answer."""
         body: JSONObject = {"model": self.model, **self.options}
-        params = tools.params
-        if params:
-            chosen = {
-                "tools": params,
-                "tool_choice": tools.choice(self.tool_choice, first=first),
-                "parallel_tool_calls": self.parallel_tool_calls,
-            }
+        if self.stream:
+            body["stream"] = True
+        if params := tools.params:
+            body["tools"] = params
+            choice = tools.choice(self.tool_choice, first=first)
+            chosen = {"tool_choice": choice, "parallel_tool_calls": self.parallel_tool_calls}
             body |= {name: value for name, value in chosen.items() if value is not None}
         return body
 
-    def to_json(self) -> JSONObject:
-        """The arguments that make the same settings, without those that must be given again."""
-        options = {name: value for name, value in self.options.items() if name not in _NEVER_SAVED}
-        cost = self.limits.max_cost
+    def saved(self) -> Settings:
+        """The same without the options that are no JSON or may hold secrets."""
+        kept = {name: value for name, value in self.options.items() if name not in _NEVER_SAVED and _is_json(value)}
+        return replace(self, tool_choice=plain(self.tool_choice), options=kept)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make the same settings."""
         return {
-            **{name: value for name, value in options.items() if _is_json(value)},
+            **self.options,
+            **asdict(self.limits),
             "model": self.model,
             "stream": self.stream,
-            "max_steps": self.limits.max_steps,
-            "max_tokens": self.limits.max_tokens,
-            "max_cost": None if cost is None else str(cost),
-            "tool_choice": plain(self.tool_choice),
+            "tool_choice": self.tool_choice,
             "parallel_tool_calls": self.parallel_tool_calls,
         }
 
@@ -62,6 +67,8 @@ def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in given.items() if not isinstance(value, openai.Omit | openai.NotGiven)}
     if (options.get("n") or 1) != 1:
         raise ValueError(f"n={options['n']!r}: a loop follows one answer; leave n out")
+    if "text_format" in options:
+        raise TypeError("text_format= is called response_format= here, for both APIs")
     return {name: value if name in _NEVER_SAVED else plain(value) for name, value in options.items()}
 
 
@@ -70,17 +77,23 @@ def history_of(messages: Iterable[Any] | None, input: str | Iterable[Any] | None
     if (messages is None) == (input is None):
         given = "both" if messages is not None else "neither"
         raise TypeError(f"give messages= for Chat or input= for Responses, not {given}")
-    if messages is None:
-        return [{"role": "user", "content": input}] if isinstance(input, str) else _listed("input", input)
     if isinstance(messages, str):
         raise TypeError('messages= is a list, such as [{"role": "user", "content": "..."}]; a text can be input=')
-    return _listed("messages", messages)
+    if isinstance(input, str):
+        return [{"role": "user", "content": input}]
+    return _listed("messages", messages) if input is None else _listed("input", input)
 
 
-def _listed(name: Literal["messages", "input"], given: object) -> list[JSONObject]:
-    if not isinstance(given, Iterable) or isinstance(given, Mapping):
-        raise TypeError(f"{name}={given!r:.200} is no list of messages")
-    listed: list[JSONObject] = plain(given)
+def _listed(name: str, given: object) -> list[JSONObject]:
+    listed: list[Any] = plain(given)
+    if not isinstance(listed, list):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name}= is a list, not a {type(given).__qualname__}; put {name}=[...] around it")
+    for message in listed:
+        if not isinstance(message, dict):
+            raise TypeError(f"{name} has {message!r:.80}, which is no message; give dicts or the SDK's objects")
+        whole = cast("JSONObject", message).get("object")
+        if whole in _WHOLE:
+            raise TypeError(f"{name} has a whole {whole}; give {_WHOLE[whole]}")
     return listed
 
 

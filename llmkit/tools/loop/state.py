@@ -5,44 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from llmkit.tools.approval import Allow, Deny, Edit
 from llmkit.tools.call import ToolCall
 from llmkit.tools.loop.errors import InvalidState
+from llmkit.tools.loop.settings import Settings
 from llmkit.tools.loop.steps import Announced
 from llmkit.tools.loop.wire import JSONObject
 from llmkit.tools.result import ToolResult
 from llmkit.usage.totals import Usage
 
 VERSION: Final = 1
-
-
-@dataclass(slots=True, kw_only=True)
-class SavedDecision:
-    """What a person said of a call."""
-
-    verdict: Literal["allow", "deny", "edit"]
-    reason: str = ""
-    arguments: JSONObject | None = None
-
-    @classmethod
-    def of(cls, decision: bool | Allow | Deny | Edit) -> SavedDecision:
-        """The decision as it is saved."""
-        if isinstance(decision, Edit):
-            return cls(verdict="edit", arguments=dict(decision.arguments))
-        if isinstance(decision, Deny):
-            return cls(verdict="deny", reason=decision.reason)
-        return cls(verdict="allow" if decision else "deny")
-
-    @property
-    def value(self) -> Allow | Deny | Edit:
-        """The decision as it was made."""
-        if self.verdict == "edit":
-            return Edit(self.arguments or {})
-        return Allow() if self.verdict == "allow" else Deny(self.reason)
+Verdict: TypeAlias = bool | str | JSONObject
+"""What a person said of a call: True, the reason why not, or other arguments."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +29,7 @@ class OpenCall:
     call: ToolCall
     known: bool
     """Whether there was a tool of this name when the call came."""
-    decision: SavedDecision | None = None
+    verdict: Verdict | None = None
     result: ToolResult | None = None
     told: bool = False
     """Whether the result has been a step."""
@@ -64,8 +41,8 @@ class State:
 
     version: int = VERSION
     api: Literal["chat", "responses"]
-    settings: JSONObject
-    """The loop's own arguments and the request's options, as far as they are JSON and no secrets."""
+    settings: Settings
+    """As far as they are JSON and no secrets."""
     answer_type: str | None = None
     """The name of the type of the answer, which is to be given again."""
     history: list[JSONObject]
@@ -73,6 +50,8 @@ class State:
     """How many items of the history a server-side conversation has."""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
+    metered: bool = True
+    """Whether the server has said what each call used."""
     last: list[JSONObject] = field(default_factory=list[JSONObject])
     """The last reply while its calls are open: it goes into the history with their results."""
     calls: list[OpenCall] = field(default_factory=list[OpenCall])
@@ -84,7 +63,7 @@ class State:
 
     def to_json(self) -> JSONObject:
         """The state as plain JSON data, a copy."""
-        hidden = {"calls": {"__all__": {"result": {"value"}}}}
+        hidden = {"calls": {"__all__": {"result": {"value", "exception"}}}}
         saved: JSONObject = _adapter().dump_python(self, mode="json", exclude=cast("Any", hidden), warnings=False)
         return saved
 
@@ -100,7 +79,12 @@ class State:
             return _adapter().validate_python(saved)
         except ValidationError as error:
             place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
-            raise InvalidState(f"the state is damaged at {place!r}; give what loop.save() returned") from None
+            raise damaged(place) from None
+
+
+def damaged(place: str) -> InvalidState:
+    """The error for a state that has something odd in it."""
+    return InvalidState(f"the state is damaged at {place!r}; give what loop.save() returned")
 
 
 @functools.cache

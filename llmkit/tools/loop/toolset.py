@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from llmkit.tools.approval import Approve
 from llmkit.tools.definition import Tool, declared
 from llmkit.tools.loop.wire import JSONObject
 from llmkit.tools.registry import ToolRegistry
@@ -34,27 +33,17 @@ class Toolset:
     @property
     def params(self) -> list[JSONObject]:
         """The `tools` of a request."""
-        shown = self.registry.params if self._api == "chat" else self.registry.responses_params
-        own = [self._given.get(tool.name, param) for tool, param in zip(self.registry, shown, strict=True)]
+        shown: list[JSONObject] = list(
+            cast("Any", self.registry.params if self._api == "chat" else self.registry.responses_params)
+        )
+        own: list[JSONObject] = [
+            self._given.get(tool.name, param) for tool, param in zip(self.registry, shown, strict=True)
+        ]
         return [*own, *self._hosted]
-
-    def tool(self, name: str) -> Tool | None:
-        """The tool that runs calls of this name, if there is one."""
-        return next((tool for tool in self.registry if tool.name == name), None)
-
-    @property
-    def approve(self) -> Approve | None:
-        """The registry's own hook."""
-        return self.registry._approve  # pyright: ignore[reportPrivateUsage]
-
-    def max_result_tokens(self, name: str) -> int:
-        """How long a result of the tool may be."""
-        of_all = self.registry._limits.max_result_tokens  # pyright: ignore[reportPrivateUsage]
-        return self.registry[name].options.max_result_tokens or of_all
 
     def check_choice(self, choice: ToolChoice | None) -> None:
         """Raise when `tool_choice` names a tool that is not there."""
-        if choice is None or isinstance(choice, Mapping) or choice in {"auto", "none"}:
+        if choice is None or isinstance(choice, Mapping) or choice in ("auto", "none"):
             return
         known = [*self.registry.names, *(tool["type"] for tool in self._hosted)]
         if choice == "required" and not known:

@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
         return output_item(fields) if isinstance(fields.get("type"), str) else fields
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in cast("Mapping[str, Any]", value).items()}
-    if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+    if hasattr(value, "__iter__") and not isinstance(value, str | bytes | type):
         return [plain(item) for item in value]
     return value
 

@@ -64,6 +64,11 @@ async def final_of(steps: AsyncIterator[Any]) -> Final:
     return last
 
 
+def results_of(steps: list[Any]) -> list[Any]:
+    """The results in the order of their calls; they are told in the order in which the tools end."""
+    return sorted(of_type(steps, "tool_result"), key=lambda step: step.call.id)
+
+
 def of_type(steps: list[Any], *types: str) -> list[Any]:
     return [step for step in steps if step.type in types]
 

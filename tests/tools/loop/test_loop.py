@@ -6,9 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import httpx2
 import openai
 import pytest
-from tools.loop.loops import WAYS, Way, all_of, check_history, of_type, outputs, ways
+from tools.loop.loops import WAYS, Way, all_of, check_history, moved, of_type, outputs, results_of, streams, ways
 
 from llmkit.testing import FakeOpenAI
 from llmkit.tools.approval import Allow, Deny, Edit
@@ -58,7 +59,7 @@ def ids(loop: ToolLoop) -> dict[str, str]:
 async def test_what_can_run_runs_before_the_loop_waits_for_the_rest(way: Way) -> None:
     async with way.loop(one_of_each(), tools=Till().tools()) as loop:
         steps = await all_of(loop)
-        assert [step.text for step in of_type(steps, "tool_result")] == ["100"]
+        assert [step.text for step in results_of(steps)] == ["100"]
         waiting = steps[-1]
         assert waiting.type == "waiting"
         assert waiting.calls == loop.waiting
@@ -81,7 +82,7 @@ async def test_results_and_decisions_are_submitted_and_the_loop_goes_on(way: Way
         assert loop.waiting == ()
         steps = await all_of(loop)
     assert till.paid == [3]
-    assert [step.text for step in of_type(steps, "tool_result")] == ['{"found":[1,2]}', "paid 3"]
+    assert [step.text for step in results_of(steps)] == ['{"found":[1,2]}', "paid 3"]
     final = steps[-1]
     assert isinstance(final, Final)
     assert outputs(final.messages) == ['{"found":[1,2]}', "100", "paid 3"]
@@ -136,7 +137,6 @@ async def test_a_new_iteration_tells_again_what_is_waited_for(way: Way) -> None:
         (False, [], "not"),
         (Edit({"amount": 2}), [2], "paid 2"),
         (Edit({"amount": "many"}), [], "amount"),
-        (Edit({"amount": object()}), [], "Error"),
     ],
 )
 async def test_a_person_can_deny_and_edit(way: Way, decision: Any, paid: list[int], said: str) -> None:
@@ -147,7 +147,7 @@ async def test_a_person_can_deny_and_edit(way: Way, decision: Any, paid: list[in
         await loop.submit({ids(loop)["pay"]: decision})
         steps = await all_of(loop)
     assert till.paid == paid
-    assert said in of_type(steps, "tool_result")[0].text
+    assert said in results_of(steps)[0].text
     check_history(steps[-1].messages)
 
 
@@ -158,7 +158,7 @@ async def test_whoever_runs_a_tool_elsewhere_can_refuse(way: Way) -> None:
         await all_of(loop)
         first, second = loop.waiting
         await loop.submit({first.id: Deny("no network"), second.id: Deny()})
-        results = of_type(await all_of(loop), "tool_result")
+        results = results_of(await all_of(loop))
     assert [result.text for result in results] == ["Error: search was not run: no network", "Error: search was not run"]
     assert [result.error for result in results] == ["denied", "denied"]
 
@@ -170,10 +170,10 @@ async def test_a_result_can_be_a_tool_result(way: Way) -> None:
     async with way.loop(fake, tools=till.tools()) as loop:
         await all_of(loop)
         found, paid = (ToolResult(call=call, content=(TextPart(text=call.name),)) for call in loop.waiting)
-        with pytest.raises(InvalidSubmission, match="is of the call"):
+        with pytest.raises(InvalidSubmission, match="was given the ToolResult of the call"):
             await loop.submit({found.call.id: paid})
         await loop.submit({found.call.id: found, paid.call.id: paid})
-        assert of_type(await all_of(loop), "tool_result") == [found, paid]
+        assert results_of(await all_of(loop)) == [found, paid]
     assert till.paid == []
 
 
@@ -185,7 +185,7 @@ async def test_what_is_submitted_is_cut_as_a_tools_result_is(way: Way) -> None:
     async with way.loop(fake, tools=registry) as loop:
         await all_of(loop)
         await loop.submit({call.id: "word " * 1000 for call in loop.waiting})
-        results = of_type(await all_of(loop), "tool_result")
+        results = results_of(await all_of(loop))
     assert [result.truncated for result in results] == [True, True]
     assert len(results[1].text) < len(results[0].text) < 1000
 
@@ -211,6 +211,36 @@ async def test_a_submission_that_fits_nothing_is_refused_whole(way: Way) -> None
                 await loop.submit({call_id: "again"})
 
 
+@ways
+async def test_what_is_no_json_data_cannot_be_submitted(way: Way) -> None:
+    async with way.loop(one_of_each(), tools=Till().tools()) as loop:
+        await all_of(loop)
+        waiting = ids(loop)
+        search, pay = waiting["search"], waiting["pay"]
+        for call_id, value in {search: object(), pay: Edit({"amount": object()})}.items():
+            with pytest.raises(InvalidSubmission, match=f"what '{call_id}' was given has a object, which is not JSON"):
+                await loop.submit({call_id: value})
+        for arguments in ("amount", None):
+            with pytest.raises(InvalidSubmission, match=r"Edit\(a dict of arguments\)"):
+                await loop.submit({pay: Edit(arguments)})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InvalidSubmission, match="give a dict of results by call id, not a list"):
+            await loop.submit(["found"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert ids(loop) == waiting
+
+
+@ways
+@pytest.mark.parametrize("decision", [Deny(None), Edit({"amount": 2, "note": "\ud83d"})])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def test_any_decision_that_was_taken_can_be_saved(way: Way, decision: Any) -> None:
+    till = Till()
+    fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": 3})]).reply("So be it.")
+    loop = way.loop(fake, tools=till.tools())
+    await all_of(loop)
+    await loop.submit({ids(loop)["pay"]: decision})
+    again = moved(loop, fake.async_client(middleware=[]), tools=till.tools())
+    assert (await all_of(again))[-1].text == "So be it."
+    assert till.paid == []
+
+
 async def test_of_two_submissions_at_once_the_first_counts() -> None:
     fake = FakeOpenAI().reply(tool_calls=[("search", {})]).reply("Done.")
     async with WAYS[0].loop(fake, tools=[SEARCH]) as loop:
@@ -230,7 +260,7 @@ async def test_a_call_that_nobody_could_run_asks_nobody(way: Way) -> None:
     till = Till()
     fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": "x"}), ("pay", "{"), ("nowhere", {})]).reply("Sorry.")
     steps = await all_of(way.loop(fake, tools=till.tools()))
-    assert [step.error for step in of_type(steps, "tool_result")] == [
+    assert [step.error for step in results_of(steps)] == [
         "invalid_arguments",
         "invalid_json",
         "unknown_tool",
@@ -254,7 +284,7 @@ async def test_a_hook_that_raises_denies(way: Way) -> None:
     till = Till()
     fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": 3})]).reply("Not paid.")
     steps = await all_of(way.loop(fake, tools=till.tools(), approve=approve))
-    assert [step.error for step in of_type(steps, "tool_result")] == ["denied"]
+    assert [step.error for step in results_of(steps)] == ["denied"]
     assert till.paid == []
 
 
@@ -304,15 +334,53 @@ async def test_after_an_error_of_the_api_the_loop_can_be_iterated_on(way: Way) -
     assert ran == ["look"]
 
 
-async def test_an_answer_without_a_choice_is_no_answer() -> None:
-    import httpx2
+CHOICE: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+COMPLETION: dict[str, Any] = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
 
-    empty: dict[str, Any] = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-    fake = FakeOpenAI().respond(httpx2.Response(200, json=empty)).reply("Here.")
-    loop = WAYS[0].loop(fake)
-    with pytest.raises(NoReply, match="without a choice; iterate the loop again"):
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.stream], ids=["chat", "responses"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**COMPLETION, "choices": []},
+        {**COMPLETION, "choices": [{**CHOICE, "message": None}]},
+        {"error": {"message": "overloaded"}},
+        "<html>A gateway</html>",
+    ],
+    ids=["no-choice", "no-message", "error", "html"],
+)
+async def test_an_answer_that_is_none_can_be_asked_for_again(way: Way, body: Any) -> None:
+    answer: dict[str, Any] = (
+        {"text": body, "headers": {"content-type": "text/html"}} if isinstance(body, str) else {"json": body}
+    )
+    fake = FakeOpenAI().respond(httpx2.Response(200, **answer)).reply("Here.")
+    loop = way.loop(fake)
+    with pytest.raises(NoReply, match="see that base_url is right, and iterate the loop again"):
         await all_of(loop)
     assert (await all_of(loop))[-1].text == "Here."
+
+
+async def test_an_answer_in_parts_has_their_text() -> None:
+    parts = [{"type": "text", "text": "It is "}, {"type": "reference"}, {"type": "text", "text": "18."}]
+    message = {"role": "assistant", "content": parts}
+    fake = FakeOpenAI().respond(httpx2.Response(200, json={**COMPLETION, "choices": [{**CHOICE, "message": message}]}))
+    steps = await all_of(WAYS[0].loop(fake))
+    assert of_type(steps, "text_delta")[0].text == steps[-1].text == "It is 18."
+
+
+@streams
+async def test_a_loop_is_not_closed_under_the_task_that_iterates_it(way: Way) -> None:
+    fake = FakeOpenAI(delay=3600).reply("Never.")
+    loop = way.loop(fake)
+    task = asyncio.create_task(all_of(loop))
+    while not fake.open_streams:
+        await asyncio.sleep(0)
+    with pytest.raises(ToolLoopBusy, match="cancel the task that does"):
+        await loop.aclose()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert fake.open_streams == 0
 
 
 async def test_only_one_task_iterates_a_loop() -> None:
@@ -352,6 +420,49 @@ async def test_a_result_from_elsewhere_can_come_while_tools_run_here() -> None:
     assert outputs(steps[-1].messages) == ["waited", "found"]
 
 
+@ways
+async def test_a_result_is_a_step_as_soon_as_it_is_there_and_the_model_gets_them_in_order(way: Way) -> None:
+    go, told = asyncio.Event(), list[str]()
+
+    async def slow() -> str:
+        await go.wait()
+        return "slow"
+
+    async def quick() -> str:
+        return "quick"
+
+    fake = FakeOpenAI().reply(tool_calls=[("slow", {}), ("quick", {})]).reply("Done.")
+    loop = way.loop(fake, tools=[quick, slow])
+    async for step in loop:
+        if step.type == "tool_result":
+            told.append(step.text)
+            go.set()
+    assert told == ["quick", "slow"]
+    assert outputs(loop.messages) == ["slow", "quick"]
+
+
+async def test_leaving_while_tools_run_cancels_them() -> None:
+    cancelled = asyncio.Event()
+
+    async def slow() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return "never"
+
+    async def quick() -> str:
+        return "quick"
+
+    fake = FakeOpenAI().reply(tool_calls=[("slow", {}), ("quick", {})])
+    async with WAYS[0].loop(fake, tools=[quick, slow]) as loop:
+        async for step in loop:
+            if step.type == "tool_result":
+                break
+    assert cancelled.is_set()
+
+
 async def test_a_cancelled_batch_keeps_what_has_finished() -> None:
     ran: list[str] = []
     quick_is_done, begun = asyncio.Event(), asyncio.Event()
@@ -378,6 +489,6 @@ async def test_a_cancelled_batch_keeps_what_has_finished() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     steps = await all_of(loop)
-    assert [step.text for step in of_type(steps, "tool_result")] == ["slow", "quick"]
+    assert [step.text for step in results_of(steps)] == ["slow", "quick"]
     assert sorted(ran) == ["quick", "slow", "slow"]
     assert json.loads(json.dumps(loop.save()))["told"] is True

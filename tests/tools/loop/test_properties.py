@@ -40,7 +40,7 @@ class World:
             self.finished[context.call_id, n] += 1
             return n
 
-        def fails(n: int, context: ToolContext[Any]) -> str:
+        async def fails(n: int, context: ToolContext[Any]) -> str:
             """Fail."""
             self.finished[context.call_id, n] += 1
             raise ToolError("no")
@@ -85,6 +85,7 @@ async def run_somehow(way: Way, script: list[tuple[str | None, list[tuple[str, s
                     break
             await loop.submit(world.says(loop.waiting))
             if not fake.open_streams:
+                await loop.aclose()  # another process goes on when this one has ended
                 loop = ToolLoop.resume(client, json.loads(json.dumps(loop.save())), tools=world.tools())
     except ToolLoopLimit:
         assert loop.usage.calls == 4

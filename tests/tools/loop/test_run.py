@@ -8,8 +8,21 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from pydantic import BaseModel
-from tools.loop.loops import QUESTION, WAYS, Way, all_of, check_history, final_of, of_type, outputs, user, ways
+from tools.loop.loops import (
+    QUESTION,
+    WAYS,
+    Way,
+    all_of,
+    check_history,
+    final_of,
+    of_type,
+    outputs,
+    results_of,
+    user,
+    ways,
+)
 
 import llmkit
 from llmkit import CallRecord, UsageLog
@@ -70,7 +83,7 @@ async def test_the_steps_tell_texts_calls_results_usage_and_the_answer(way: Way)
         "final",
     ]
     assert "".join(step.text for step in of_type(steps, "text_delta") if step.step == 1) == "Let me see."
-    assert [step.text for step in of_type(steps, "tool_result")] == ["18 degrees in Paris", "noon in Paris"]
+    assert [step.text for step in results_of(steps)] == ["18 degrees in Paris", "noon in Paris"]
 
 
 @ways
@@ -124,7 +137,7 @@ async def test_whatever_a_tool_does_the_model_reads_of_it_and_goes_on(way: Way) 
     fake.reply(tool_calls=[("breaks", {}), ("nowhere", {}), ("get_weather", "{"), ("get_weather", {"city": "Rome"})])
     fake.reply("Sorry.")
     steps = await all_of(way.run(fake, tools=[get_weather, breaks]))
-    assert [step.error for step in of_type(steps, "tool_result")] == ["exception", "unknown_tool", "invalid_json", None]
+    assert [step.error for step in results_of(steps)] == ["exception", "unknown_tool", "invalid_json", None]
     assert "secret" not in json.dumps(steps[-1].messages)
     check_history(steps[-1].messages)
 
@@ -135,7 +148,7 @@ async def test_arguments_cut_by_the_token_bound_are_answered_as_invalid(way: Way
     fake.reply(tool_calls=[("get_weather", '{"city": "Par')], finish_reason="length")
     fake.reply("Done.")
     steps = await all_of(way.run(fake, tools=[get_weather]))
-    assert [step.error for step in of_type(steps, "tool_result")] == ["invalid_json"]
+    assert [step.error for step in results_of(steps)] == ["invalid_json"]
     assert steps[-1].text == "Done."
 
 
@@ -175,11 +188,19 @@ async def test_messages_of_the_sdk_can_be_given_as_they_came() -> None:
 
 @ways
 async def test_nothing_waits_for_anybody(way: Way) -> None:
-    elsewhere = declared("elsewhere", parameters={"type": "object", "properties": {}})
-    fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": 3}), ("elsewhere", {})]).reply("Not paid.")
-    steps = await all_of(way.run(fake, tools=[pay, elsewhere]))
-    assert [step.error for step in of_type(steps, "tool_result")] == ["denied", "runs_elsewhere"]
+    fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": 3})]).reply("Not paid.")
+    steps = await all_of(way.run(fake, tools=[pay]))
+    assert [step.error for step in results_of(steps)] == ["denied"]
     assert steps[-1].text == "Not paid."
+
+
+def test_tools_without_a_function_are_refused_where_nobody_could_answer_for_them() -> None:
+    elsewhere = declared("elsewhere", parameters={"type": "object", "properties": {}})
+    client = FakeOpenAI().async_client()
+    with pytest.raises(TypeError, match=r"elsewhere: nothing runs it here.*not its \.params"):
+        run_tools(client, model="gpt-4o", input="Hi", tools=[pay, elsewhere])
+    with pytest.raises(TypeError, match="pay: nothing runs it here"):
+        run_tools(client, model="gpt-4o", input="Hi", tools=ToolRegistry([pay]).params)
 
 
 @ways
@@ -189,7 +210,7 @@ async def test_a_hook_decides_about_calls_that_need_approval(way: Way) -> None:
 
     fake = FakeOpenAI().reply(tool_calls=[("pay", {"amount": 3}), ("pay", {"amount": 7})]).reply("Paid once.")
     steps = await all_of(way.run(fake, tools=[pay], approve=approve))
-    small, large = of_type(steps, "tool_result")
+    small, large = results_of(steps)
     assert (small.text, small.error) == ("paid 3", None)
     assert large.error == "denied"
     assert "too much" in large.text
@@ -366,6 +387,9 @@ def test_a_tool_choice_that_is_no_tool_names_those_that_are() -> None:
     fake = FakeOpenAI()
     with pytest.raises(ValueError, match=r"tool_choice='get_wether' is no tool .*: get_weather, get_time$"):
         WAYS[0].run(fake, tools=[get_weather, get_time], tool_choice="get_wether")
+    listed: Any = ["get_weather"]
+    with pytest.raises(ValueError, match=r"tool_choice=\['get_weather'\] is no tool"):
+        WAYS[0].run(fake, tools=[get_weather], tool_choice=listed)
     with pytest.raises(ValueError, match=r"\(there are no tools\)"):
         WAYS[0].run(fake, tool_choice="get_wether")
     with pytest.raises(ValueError, match="needs tools to choose from"):
@@ -381,12 +405,26 @@ def test_arguments_that_make_no_loop_are_refused_at_once() -> None:
         run_tools(client, model="gpt-4o", messages=[], input="Hi")
     with pytest.raises(TypeError, match="messages= is a list"):
         run_tools(client, model="gpt-4o", messages="Hi")
-    with pytest.raises(TypeError, match="input=5 is no list"):
+    with pytest.raises(TypeError, match="input= is a list, not a int"):
         run_tools(client, model="gpt-4o", input=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="OpenAI is a sync client; a loop needs an AsyncOpenAI"):
         run_tools(fake.client(), model="gpt-4o", input="Hi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="is a str; give an AsyncOpenAI"):
         run_tools("client", model="gpt-4o", input="Hi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    whole: Any = ChatCompletion.construct(object="chat.completion", choices=[])
+    one: Any = ChatCompletionMessage(role="assistant", content="Hi")
+    refused: list[tuple[str, dict[str, Any]]] = [
+        ("messages= is a list, not a dict; put messages=", {"messages": user("Hi")}),
+        ("messages= is a list, not a ChatCompletionMessage", {"messages": one}),
+        ("messages has 'Hi', which is no message", {"messages": ["Hi"]}),
+        (r"messages has a whole chat.completion; give its .choices\[0\].message", {"messages": [whole]}),
+        ("text_format= is called response_format= here", {"input": "Hi", "text_format": Weather}),
+        ("approve=True cannot be called", {"input": "Hi", "approve": True}),
+        ("checkpoint='state.json' cannot be called", {"input": "Hi", "checkpoint": "state.json"}),
+    ]
+    for text, arguments in refused:
+        with pytest.raises(TypeError, match=text):
+            run_tools(client, model="gpt-4o", **arguments)
     with pytest.raises(ValueError, match="n=2: a loop follows one answer"):
         run_tools(client, model="gpt-4o", messages=[user("Hi")], n=2)
 

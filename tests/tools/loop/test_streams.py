@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from tools.loop.loops import Way, all_of, check_history, of_type, outputs, streams
+from tools.loop.loops import Way, all_of, check_history, moved, of_type, outputs, results_of, streams, ways
 
 from llmkit.streaming.interrupted import StreamInterrupted
 from llmkit.testing import FakeOpenAI
@@ -170,6 +170,41 @@ async def test_an_error_before_the_stream_is_the_apis_own(way: Way) -> None:
     assert (await all_of(loop))[-1].text == "Fine."
 
 
+@ways
+@pytest.mark.parametrize("moment", range(0, 100, 4))
+async def test_a_loop_that_is_cancelled_at_any_moment_goes_on_elsewhere(way: Way, moment: int) -> None:
+    ran: list[int] = []
+
+    async def look(place: int) -> str:
+        await asyncio.sleep(0)
+        ran.append(place)
+        return "seen"
+
+    async def checkpoint(_: object) -> None:
+        await asyncio.sleep(0)
+
+    async def iterate() -> None:
+        async with loop:
+            await all_of(loop)
+
+    fake = FakeOpenAI(stream_chars=4).reply("Well", tool_calls=[("look", {"place": 1}), ("look", {"place": 2})])
+    fake.reply(tool_calls=[("look", {"place": 3})])
+    for _ in range(3):
+        fake.reply("Done.")
+    loop = way.loop(fake, tools=[look], checkpoint=checkpoint)
+    task = asyncio.create_task(iterate())
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert fake.open_streams == 0
+    again = moved(loop, fake.async_client(middleware=[]), tools=[look])
+    await all_of(again)
+    assert again.final is not None
+    check_history(again.messages)
+    assert len(ran) == len(set(ran))
+
+
 # --- odd servers ---
 
 
@@ -194,6 +229,16 @@ def chat(fake: FakeOpenAI, **arguments: Any) -> ToolLoop:
     return ToolLoop(fake.async_client(middleware=[]), **{**given, **arguments})
 
 
+async def test_chunks_that_a_content_filter_sends_are_passed_over() -> None:
+    about: dict[str, Any] = {"index": 0, "finish_reason": None, "content_filter_offsets": {}}
+    choices: list[Any] = [[], [about], [{**about, "delta": None}], None]
+    odd = [{**chunk(), "choices": one} for one in choices]
+    fake = FakeOpenAI().respond(sse(odd[0], chunk(content="Hi."), *odd[1:3], chunk("stop"), odd[3]))
+    steps = await all_of(chat(fake))
+    assert [step.type for step in steps] == ["text_delta", "usage", "final"]
+    assert steps[-1].text == "Hi."
+
+
 async def test_calls_that_share_an_index_are_two_calls() -> None:
     fake = FakeOpenAI().respond(
         sse(
@@ -203,7 +248,7 @@ async def test_calls_that_share_an_index_are_two_calls() -> None:
         )
     )
     steps = await all_of(chat(fake.reply("Done."), tools=[add]))
-    assert [step.text for step in of_type(steps, "tool_result")] == ["2", "3"]
+    assert [step.text for step in results_of(steps)] == ["2", "3"]
     assert [step.call_id for step in of_type(steps, "tool_call_started")] == ["one", "two"]
     check_history(steps[-1].messages)
 
@@ -228,9 +273,9 @@ async def test_calls_without_ids_get_ids_that_all_steps_agree_on() -> None:
     started = {step.call_id for step in of_type(steps, "tool_call_started")}
     assert len(started) == 2
     assert {step.call_id: step.partial["a"] for step in of_type(steps, "tool_arguments") if step.partial} == {
-        step.call.id: int(step.text) - 1 for step in of_type(steps, "tool_result")
+        step.call.id: int(step.text) - 1 for step in results_of(steps)
     }
-    assert started == {step.call.id for step in of_type(steps, "tool_result")}
+    assert started == {step.call.id for step in results_of(steps)}
     check_history(steps[-1].messages)
 
 
@@ -276,11 +321,20 @@ async def test_reasoning_that_servers_show_is_told_and_goes_back_with_the_result
     assert "reasoning" not in steps[-1].messages[-1]
 
 
-async def test_a_server_that_reports_no_usage_cannot_be_bounded_by_tokens() -> None:
+@pytest.mark.parametrize("reported", [0, 1])
+async def test_a_server_that_reports_no_usage_cannot_be_bounded_by_tokens(reported: int) -> None:
     calls = [chunk(tool_calls=[fragment('{"a": 1}', id="one", name="add")]), chunk("tool_calls")]
-    fake = FakeOpenAI().respond(sse(*calls))
-    with pytest.raises(UnknownUsage, match="max_tokens=1000 cannot be kept: the server reports no usage for 'm'"):
+    usage: dict[str, Any] = {
+        **chunk(),
+        "choices": [],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+    fake = FakeOpenAI()
+    for number in range(3):
+        fake.respond(sse(*calls, *[usage] * (number < reported)))
+    with pytest.raises(UnknownUsage, match="max_tokens=1000 cannot be kept: the server reports no usage for a call of"):
         await all_of(chat(fake, tools=[add], max_tokens=1000))
+    assert len(fake.requests) == reported + 1
 
 
 async def test_the_callers_stream_options_are_kept() -> None:

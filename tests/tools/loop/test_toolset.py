@@ -107,11 +107,3 @@ def test_tools_that_are_allowed_stay_the_only_ones_but_are_no_longer_required() 
         "type": "allowed_tools",
         "allowed_tools": {"mode": "auto", "tools": names},
     }
-
-
-def test_a_tool_of_a_name_is_found() -> None:
-    toolset = Toolset([add], api="chat")
-    found = toolset.tool("add")
-    assert found is not None
-    assert found.function is add
-    assert toolset.tool("nowhere") is None
