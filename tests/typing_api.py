@@ -12,7 +12,35 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
 import llmkit
-from llmkit import CallNext, CallRecord, Middleware, Request, Retry, Sink, StructlogSink, UsageLog, tags, wrap
+from llmkit import (
+    Allow,
+    CallNext,
+    CallRecord,
+    Conversation,
+    Deny,
+    Edit,
+    Final,
+    Middleware,
+    Request,
+    Retry,
+    Sink,
+    Step,
+    StructlogSink,
+    ToolCall,
+    ToolContext,
+    ToolLoop,
+    ToolRegistry,
+    ToolResult,
+    UsageLog,
+    channel,
+    coalesce,
+    collect,
+    run_tools,
+    tags,
+    to_sse,
+    tool,
+    wrap,
+)
 from llmkit.testing import FakeOpenAI, FakeRequest, VirtualClock, virtual_time
 
 
@@ -97,3 +125,53 @@ def the_testing_helpers() -> None:
     with virtual_time() as clock, fake.serve() as base_url:
         assert_type(clock, VirtualClock)
         assert_type(base_url, str)
+
+
+@tool
+async def get_weather(city: str, days: int = 3) -> str:
+    """Current weather for a city."""
+    return f"{city} {days}"
+
+
+@tool(needs_approval=True, timeout=3)
+def pay(amount: float, context: ToolContext[dict[str, int]]) -> bool:
+    """Pay."""
+    assert_type(context.dependencies, dict[str, int])
+    return amount > 0
+
+
+async def tools_keep_their_types() -> None:
+    assert_type(await get_weather("Paris", days=1), str)
+    await get_weather(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    tools = [get_weather, pay]
+    registry = ToolRegistry(tools, approve=lambda call: call.name == "pay")
+    assert_type(await registry.tool(get_weather, timeout=3)("x", 1), str)
+    client = llmkit.AsyncOpenAI()
+    reply = await client.chat.completions.create(model="m", messages=[], tools=registry.params)
+    assert_type(await registry.run(reply), list[Any])
+    await client.responses.create(model="m", input="hi", tools=registry.responses_params)
+    Conversation(client, model="m", tools=tools)
+
+
+async def steps_are_told_apart_by_their_type(client: llmkit.AsyncOpenAI) -> None:
+    async for step in run_tools(client, model="m", input="hi", tools=[get_weather, pay], stream=True):
+        assert_type(step, Step)
+        if step.type == "tool_result":
+            assert_type(step, ToolResult)
+        elif step.type == "final":
+            assert_type(step, Final)
+        elif step.type == "waiting":
+            assert_type(step.calls, tuple[ToolCall, ...])
+    async with ToolLoop(client, model="m", messages=[], tools=ToolRegistry([pay])) as loop:
+        await loop.submit({"call_1": Allow(), "call_2": Deny("no"), "call_3": Edit({"amount": 1})})
+
+
+async def streams_keep_the_type_of_their_events(stream: openai.AsyncStream[ChatCompletionChunk]) -> None:
+    assert_type(await collect(stream), ChatCompletion)
+    async for chunk in coalesce(stream, tokens=5, seconds=0.1):
+        assert_type(chunk, ChatCompletionChunk)
+    async with channel(stream, maxsize=2) as chunks:
+        async for chunk in chunks:
+            assert_type(chunk, ChatCompletionChunk)
+    async for data in to_sse(stream):
+        assert_type(data, bytes)
