@@ -88,9 +88,9 @@ class RunningTurn:
             async for chunk in chunks:
                 gatherer.add(chunk)
                 arrived = arrived or bool(chunk.choices)
-                for choice in chunk.choices:
-                    if choice.delta.content:
-                        yield choice.delta.content
+                for choice in chunk.choices or ():  # Azure's filter sends chunks without, and choices without delta
+                    if text := getattr(getattr(choice, "delta", None), "content", None):
+                        yield text
         if not arrived:
             raise _no_answer()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
@@ -305,6 +306,17 @@ async def test_a_tool_that_talks_to_its_own_conversation_is_refused(fake: FakeOp
 
 
 # --- streams
+
+
+async def test_a_filters_chunks_without_delta_or_choices_are_passed_over(fake: FakeOpenAI) -> None:
+    text_chunk = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+    chunks = [{"choices": None}, {"choices": [{"index": 0, "content_filter_results": {}}]}, text_chunk]
+    common = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    body = "".join(f"data: {json.dumps({**common, **chunk})}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    fake.respond(httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body))
+    conversation = talk(fake)
+    assert "".join([piece async for piece in conversation.stream("Hello")]) == "Hi."
+    assert said(conversation.recent)[-1] == ("assistant", "Hi.")
 
 
 async def test_a_stream_yields_text_runs_tools_and_becomes_history(fake: FakeOpenAI) -> None:
