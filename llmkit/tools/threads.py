@@ -1,7 +1,7 @@
 """Where plain functions run: daemon threads of the registry's own, so that a slow tool takes none from the application.
 
-Daemons, because a tool that never returns must not keep the process from ending. Handing work to one and back takes
-half of what `anyio.to_thread` and `run_in_executor` take.
+Daemons, because a tool that never returns must not keep the process from ending. Handing work over costs less than
+with `anyio.to_thread` or an executor, too.
 """
 
 from __future__ import annotations
