@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
 import re
 import sys
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Any
 import openai
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from replay_streams import Server
 
 import llmkit
 from llmkit.streaming.gather import ChatGatherer, ResponseGatherer, collect
@@ -33,28 +33,6 @@ from llmkit.streaming.interrupted import StreamInterrupted
 CALLS = {"function_call": "arguments", "mcp_call": "arguments", "custom_tool_call": "input"}
 LAST = {"response.completed", "response.incomplete", "response.failed"}
 OF_THE_SDK = {"parsed", "parsed_arguments", "index", "obfuscation"}
-
-
-class Server:
-    """Answers every request with `body`, cut into chunks of 1 to 60 bytes, sizes seeded by `seed`."""
-
-    body = b""
-    seed = 0
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send the body, chunk by chunk."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-        await reader.readexactly(int(length[1]) if length else 0)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        sizes, position = random.Random(self.seed), 0
-        while position < len(self.body):
-            piece = self.body[position : position + sizes.randint(1, 60)]
-            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            position += len(piece)
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
-        writer.close()
 
 
 def recorded(body: bytes) -> list[dict[str, Any]]:

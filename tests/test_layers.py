@@ -15,7 +15,7 @@ ROOT = Path(llmkit.__file__).parent
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
     {"_lazy", "errors", "runtime", "tokens", "usage"},
-    {"tagging", "retries", "streaming.sse", "context", "prompts"},
+    {"tagging", "retries", "streaming.sse", "streaming.surrogates", "context", "prompts"},
     {"tools"},
     {"record"},
     {"request", "log", "streaming"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"client"},
     {"testing"},
 ]
-PURE = {"errors", "retries", "tokens.estimate", "streaming.sse"}
+PURE = {"errors", "retries", "tokens.estimate", "streaming.sse", "streaming.surrogates"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

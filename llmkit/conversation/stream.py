@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from types import TracebackType
-from typing import Self
 from weakref import ref
 
 from openai.types.chat import ChatCompletion
 
 from llmkit.conversation.turn import RunningTurn
+from llmkit.streaming.sources import OwnedStream
 
 
-class ConversationStream:
+class ConversationStream(OwnedStream[str]):
     """The pieces of the answer's text: `async for text in stream`; the request is made when iteration starts.
 
     Leave it early inside `async with` (or `await stream.aclose()`): the history then has what had arrived, marked as
@@ -34,17 +33,6 @@ class ConversationStream:
     async def aclose(self) -> None:
         """End the answer here."""
         await self._texts.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> str:
         return await anext(self._texts)

@@ -12,11 +12,7 @@ from llmkit.streaming.facts import answer_text
 from llmkit.streaming.fragments import field_of
 from llmkit.streaming.gather_chat import ChatGatherer
 from llmkit.streaming.gather_responses import ResponseGatherer
-from llmkit.tokens import count_text, estimate_tokens
-from llmkit.tokens.vocabulary import is_loaded
-
-_QUICK = 50_000
-"""Characters that are counted in about 5 ms."""
+from llmkit.streaming.watch import output_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +98,7 @@ def tokens_of(answer: ChatCompletion | Response | None) -> TokensSoFar:
             input_tokens=getattr(usage, given, None), output_tokens=getattr(usage, made), estimated=False
         )
     text = "".join((answer_text(answer), *_reasoning(answer)))
-    if len(text) < _QUICK and is_loaded(answer.model):
-        return TokensSoFar(output_tokens=count_text(text, model=answer.model))
-    return TokensSoFar(output_tokens=estimate_tokens(text))
+    return TokensSoFar(output_tokens=output_tokens(text, answer.model))
 
 
 def _reasoning(answer: ChatCompletion | Response) -> list[str]:

@@ -21,7 +21,7 @@ _closings: set[asyncio.Task[None]] = set()
 
 
 class OwnedStream(AsyncIterator[T]):
-    """An async iterator that closes what it reads: at its end, when it is left (`async with`), or when dropped."""
+    """An async iterator that closes what it reads when it is left: `async with` does, `aclose()` does."""
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -18,9 +18,18 @@ def joined(text: str) -> str:
     return text
 
 
+def sendable(text: str) -> str:
+    """`text` with pairs made one character again and U+FFFD for each lone half, which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def mended(text: str) -> str:
     """JSON `text` with U+FFFD for each lone half, raw or escaped; an escape that is cut at the end stays."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    whole = sendable(text)
     return _ESCAPE.sub(_plain, whole) if "\\u" in whole else whole
 
 

@@ -120,12 +120,12 @@ class Watch:
         if record.input_tokens is None:
             prompt = " ".join(text for key in _PROMPT_KEYS for text in _texts(self._body.get(key)))
             record.input_tokens = estimate_tokens(prompt)
-        record.output_tokens = _output_tokens(self._text(), record.model or "")
+        record.output_tokens = output_tokens(self._text(), record.model or "")
         record.total_tokens = record.input_tokens + record.output_tokens
         record.estimated = True
 
 
-def _output_tokens(text: str, model: str) -> int:
+def output_tokens(text: str, model: str) -> int:
     """Counted when that takes no time to speak of, for this runs where the stream was closed; else estimated."""
     if not text:
         return 0

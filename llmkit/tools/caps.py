@@ -8,6 +8,7 @@ from typing import Final
 
 from llmkit.context.truncate import cut
 from llmkit.runtime import Runtime
+from llmkit.streaming.surrogates import sendable
 from llmkit.tokens import count_text
 from llmkit.tools.parts import Part, TextPart
 
@@ -98,10 +99,5 @@ def _sendable(part: Part) -> Part:
     """A part without halves of surrogate pairs, which no JSON in UTF-8 can carry."""
     if not isinstance(part, TextPart):
         return part
-    text = part.text
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return TextPart(text=text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    return part
+    text = sendable(part.text)
+    return part if text is part.text else TextPart(text=text)

@@ -61,8 +61,7 @@ class ToolRegistry:
                 raise ValueError(f"{name}={limit!r} leaves room for nothing; use at least 1")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout={timeout!r} leaves no time for any call; use more than 0 seconds, or None")
-        if callable(tools) or isinstance(tools, Tool | str) or not hasattr(tools, "__iter__"):
-            raise TypeError(f"tools={tools!r:.200} is no list; give ToolRegistry([...])")
+        check_list(tools, instead="ToolRegistry([...])")
         if approve is not None and not callable(approve):
             raise TypeError(f"approve={approve!r:.200} cannot be called; give a function of the call")
         self._approve = approve
@@ -225,6 +224,12 @@ class ToolRegistry:
         if attribute not in shapes:
             shapes[attribute] = [getattr(tool, attribute) for tool in self]
         return shapes[attribute]
+
+
+def check_list(tools: object, *, instead: str) -> None:
+    """Raise a TypeError for what is no list of tools, such as the one tool itself; it says what to give `instead`."""
+    if callable(tools) or isinstance(tools, Tool | Mapping | str) or not hasattr(tools, "__iter__"):
+        raise TypeError(f"tools={tools!r:.200} is no list; give {instead}")
 
 
 def _tool(given: Callable[..., Any] | Tool, **options: Unpack[Options]) -> Tool:

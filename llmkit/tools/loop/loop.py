@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import openai
 
+from llmkit.streaming.sources import OwnedStream
 from llmkit.tools.approval import Approve
 from llmkit.tools.call import ToolCall
 from llmkit.tools.loop.calls import Calls, Submissions
@@ -26,7 +26,7 @@ from llmkit.tools.loop.toolset import ToolChoice, Tools, Toolset
 from llmkit.usage.totals import Usage
 
 
-class ToolLoop:
+class ToolLoop(OwnedStream[Step]):
     """A model that calls tools until it answers, as steps to iterate: `async for step in loop`.
 
     Iteration ends after `Final`, and after `Waiting`: some calls then need a result from elsewhere or a person's
@@ -182,14 +182,6 @@ class ToolLoop:
         if self._busy:
             raise ToolLoopBusy("This loop is being iterated; cancel the task that does, which closes the stream, too.")
         await self._engine.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def __aiter__(self) -> Self:
         self._engine.look_again()

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from llmkit.tools.definition import Tool, declared
 from llmkit.tools.loop.wire import JSONObject
-from llmkit.tools.registry import ToolRegistry
+from llmkit.tools.registry import ToolRegistry, check_list
 
 Api: TypeAlias = Literal["chat", "responses"]
 Tools: TypeAlias = ToolRegistry | Iterable[object]
@@ -71,8 +71,7 @@ class Toolset:
         return {"type": kind, kind: {"name": name}} if self._api == "chat" else {"type": kind, "name": name}
 
     def _registry_of(self, tools: Any) -> ToolRegistry:
-        if callable(tools) or isinstance(tools, Tool | Mapping | str) or not hasattr(tools, "__iter__"):
-            raise TypeError(f"tools={tools!r:.200} is no list; give tools=[...] or a ToolRegistry")
+        check_list(tools, instead="tools=[...] or a ToolRegistry")
         known: list[Any] = []
         for tool in tools:
             known += [tool] if not isinstance(tool, Mapping) else self._read(dict(cast("Mapping[str, Any]", tool)))

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, cast
 import pydantic
 from openai.types.chat import ChatCompletionMessage
 
+from llmkit.streaming import surrogates
+
 JSONObject: TypeAlias = dict[str, Any]
 
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks")
@@ -71,9 +73,8 @@ def output_item(item: JSONObject) -> JSONObject:
 def sendable(message: JSONObject) -> JSONObject:
     """The message without halves of surrogate pairs, such as a cut emoji: the SDK could never send it again."""
     text = json.dumps(message, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        whole: JSONObject = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        return whole
-    return message
+    whole = surrogates.sendable(text)
+    if whole is text:
+        return message
+    mended: JSONObject = json.loads(whole)
+    return mended
