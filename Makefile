@@ -3,13 +3,15 @@
 # make check   lint and type checks
 # make record  record the cassettes (aimock from npm, or the real API when OPENAI_API_KEY is set)
 # make compat  run llmkit inside the libraries that take an OpenAI client
+# make sdks    compare llmkit with the raw SDK under each supported release of openai
+# make bench   measure llmkit beside the raw SDK; more in docs/performance.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := $(shell find llmkit -type f -not -name '*.pyc') pyproject.toml README.md
 
-.PHONY: demo test check record compat clean
+.PHONY: demo test check record compat sdks bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/quickstart.py
@@ -28,6 +30,12 @@ record: $(VENV)/.installed $(VENV)/.dev
 
 compat: $(VENV)/.installed
 	tests/compat/run $(PYTHON)
+
+sdks: $(VENV)/.installed
+	tests/sdks/run $(PYTHON)
+
+bench: $(VENV)/.installed $(VENV)/.dev
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist

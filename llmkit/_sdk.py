@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+import types
+import weakref
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import httpx2
 import openai
 import pydantic
 from openai import _base_client  # pyright: ignore[reportPrivateUsage]
+from openai._compat import is_union
+from openai._constants import RAW_RESPONSE_HEADER
 from openai._httpx2 import http_response_types
 from openai._legacy_response import HttpxBinaryResponseContent, LegacyAPIResponse
-from openai._models import FinalRequestOptions
+from openai._models import FinalRequestOptions, add_request_id
+from openai._resource import AsyncAPIResource
 from openai._response import BaseAPIResponse
+from openai._streaming import ServerSentEvent, SSEDecoder
+from openai._streaming import _SSELineDecoder as LineDecoder  # pyright: ignore[reportPrivateUsage]
+from openai._utils import PropertyInfo
+from openai._utils._json import openapi_dumps as dumps
 
 if TYPE_CHECKING:
     from openai._data_residency import DataResidency as DataResidency
     from openai._provider import _Provider  # pyright: ignore[reportPrivateUsage]
 
     Provider: TypeAlias = _Provider
+
+__all__ = ["LineDecoder", "PropertyInfo", "SSEDecoder", "ServerSentEvent", "dumps", "is_union"]
 
 Options: TypeAlias = FinalRequestOptions
 DEFAULT_MAX_RETRIES = openai.DEFAULT_MAX_RETRIES
@@ -132,3 +145,115 @@ def request_id_of(result: Any) -> str | None:
 def is_data(result: Any) -> bool:
     """Whether a result is a value in itself, which cannot be holding on to an open response."""
     return isinstance(result, pydantic.BaseModel | str | bytes | dict | list | int | float | None)
+
+
+def builds_requests_as_usual(client_class: Any) -> bool:
+    """Whether a client class leaves the body alone until it is written; Azure's looks for the model in it."""
+    base: Any = _base_client.BaseClient
+    return client_class._build_request is base._build_request
+
+
+def joins_urls_as_usual(client_class: Any) -> bool:
+    """Whether the URL of a request is its path behind the `base_url`, and nothing else."""
+    base: Any = _base_client.BaseClient
+    return client_class._prepare_url is base._prepare_url
+
+
+def is_own(method: Any) -> bool:
+    """Whether a bound method is the SDK's own, and no tracing tool's or test's in its place."""
+    return type(method) is types.MethodType and _is_own(method.__func__)
+
+
+@functools.lru_cache(64)
+def _is_own(function: Any) -> bool:
+    return type(function) is types.FunctionType and function.__code__.co_filename.startswith(_FOLDER)
+
+
+_FOLDER = str(Path(openai.__file__).parent / "_").removesuffix("_")
+
+
+def is_async_resource(resource: Any) -> bool:
+    """Whether the methods of a resource are awaited."""
+    return isinstance(resource, AsyncAPIResource)
+
+
+def replaces_in_place() -> bool:
+    """Whether `extra_body` replaces a typed parameter where that stands."""
+    merged = _base_client._merge_mappings({"a": [], "b": 1}, {"a": [2]})  # pyright: ignore[reportPrivateUsage]
+    return [*merged.items()] == [("a", [2]), ("b", 1)]
+
+
+def is_raw(response: Any) -> bool:
+    """Whether the caller asked for the HTTP response itself."""
+    return RAW_RESPONSE_HEADER in response.request.headers
+
+
+def finished(answer: Any, options: Options, response: Any) -> Any:
+    """What the SDK makes of a model at last: its method's own parser, and the request id."""
+    if not isinstance(options.post_parser, openai.NotGiven):
+        answer = options.post_parser(answer)
+    if isinstance(answer, openai.BaseModel):
+        add_request_id(answer, response.headers.get("x-request-id"))
+    return answer
+
+
+def reads_events_as_usual(stream_class: Any) -> bool:
+    """Whether a stream class reads its events with the SDK's own methods."""
+    base: Any = openai.AsyncStream if issubclass(cast("type", stream_class), openai.AsyncStream) else openai.Stream
+    return stream_class.__stream__ is base.__stream__ and stream_class._iter_events is base._iter_events
+
+
+def takes_plain_events(stream: Any) -> bool:
+    """Whether an SDK stream was given no decoder of a provider's, and constructs its events of their data as it is."""
+    options = stream._options
+    return (
+        type(stream._decoder) is SSEDecoder
+        and not stream._client._strict_response_validation
+        and not (options and options.synthesize_event_and_data)
+    )
+
+
+def set_decoder(stream: Any, decoder: Any) -> None:
+    """Have an SDK stream cut and decode its events with `decoder`."""
+    stream._decoder = decoder
+
+
+def event_type(stream: Any) -> Any:
+    """What an SDK stream builds its events of."""
+    return stream._cast_to
+
+
+def is_async_client(client: type[Any]) -> bool:
+    """Whether a class of client is async; also when `openai.AsyncOpenAI` is replaced by another."""
+    return issubclass(client, _base_client.AsyncAPIClient)
+
+
+def default_http_client(*, is_async: bool) -> type[Any]:
+    """The class of the HTTP client that the SDK makes when it is given none; it closes itself when collected."""
+    return _base_client.AsyncHttpxClientWrapper if is_async else _base_client.SyncHttpxClientWrapper
+
+
+def has_aiohttp() -> bool:
+    """Whether the SDK found an aiohttp that it can use."""
+    return hasattr(_base_client, "Httpx2AiohttpClient")
+
+
+class AioHttpClient(openai.DefaultAioHttpClient):
+    """The SDK's HTTP client over aiohttp, which also closes itself when collected, or at the end of the program.
+
+    Not in a task, as the SDK's default client does: `asyncio.run` cancels that one before it starts, and aiohttp
+    then complains of an unclosed session on stderr. Not in `__del__`: what it is to close may be collected before it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        weakref.finalize(self, _close, [self._transport, *filter(None, self._mounts.values())])
+
+
+def _close(transports: Iterable[httpx2.AsyncBaseTransport]) -> None:
+    """Close each up to where it would wait; aiohttp has closed its connections by then."""
+    for transport in transports:
+        closing = transport.aclose()
+        with suppress(Exception):
+            closing.send(None)
+        closing.close()

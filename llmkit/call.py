@@ -14,7 +14,7 @@ from llmkit import _sdk, runtime
 from llmkit.errors import MiddlewareError
 from llmkit.record import CallRecord
 from llmkit.request import Middleware, Request, compose
-from llmkit.streaming.facts import answer_text, note_answer, view
+from llmkit.streaming.facts import answer_text, note_answer
 from llmkit.streaming.taps import observed, tap, watch_loaded
 from llmkit.streaming.watch import Watch
 from llmkit.tagging import current_tags
@@ -41,8 +41,25 @@ class Attempt:
     def starts(self, options: _sdk.Options, retries_taken: int) -> int:
         """Count the attempt, and note where its uploads stand so that they can be put back."""
         self._call.record.attempts += 1
-        self._call.replay = _sdk.Replay(options)
+        self._call.uploads.note(options)
         return self._retries_taken + retries_taken
+
+
+class Uploads:
+    """Where the files of a call stood before they were sent."""
+
+    __slots__ = ("_replay",)
+
+    def __init__(self) -> None:
+        self._replay: _sdk.Replay | None = None
+
+    def note(self, options: _sdk.Options) -> None:
+        """Note where they stand now, before they are sent."""
+        self._replay = _sdk.Replay(options)
+
+    def rewind(self) -> bool:
+        """Put them back; False when the body was a one-shot stream."""
+        return self._replay is None or self._replay.rewind()
 
 
 class Call:
@@ -68,7 +85,7 @@ class Call:
         self._stream_cls = observed(stream_cls) if stream and stream_cls is not None else stream_cls
         self._is_async = isinstance(client, openai.AsyncOpenAI)
         self._body = _sdk.merged_body(options)
-        self.replay: _sdk.Replay | None = None
+        self.uploads = Uploads()
         self._open: dict[Watch, Any] = {}
         self._running = True
         self._base_url = str(client.base_url)
@@ -92,7 +109,7 @@ class Call:
             base_url=self._base_url,
             runtime=self._runtime,
             record=self.record,
-            rewind=self._rewind,
+            rewind=self.uploads.rewind,
         )
         try:
             result = await compose(middleware, self._send)(request)
@@ -125,9 +142,6 @@ class Call:
             options.max_retries = request.max_retries
         return options
 
-    def _rewind(self) -> bool:
-        return self.replay is None or self.replay.rewind()
-
     def _observe(self, result: Any, request: Request) -> None:
         self.record.error = self.record.error_code = None  # an earlier attempt's
         response = _sdk.response_of(result)
@@ -150,11 +164,10 @@ class Call:
     def _note_parsed(self, result: Any) -> None:
         record = self.record
         record.request_id = _sdk.request_id_of(result) or record.request_id
-        answer = view(result)  # `cast_to=object` gives plain JSON
-        note_answer(record, answer)
+        note_answer(record, result)
         record.complete = record.error is None
         if record.capture_content:
-            record.answer = answer_text(answer)
+            record.answer = answer_text(result)
 
     async def _settle(self, result: Any) -> None:
         """The stack has answered: end what it left open and did not hand out, and the call if nothing is open."""

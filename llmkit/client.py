@@ -13,11 +13,16 @@ import openai
 
 from llmkit import _sdk
 from llmkit.call import Call, attempt_starts
+from llmkit.fast import members as fast
+from llmkit.fast.bodies import send_remembered
+from llmkit.fast.events import quick
+from llmkit.fast.requests import settle
 from llmkit.middleware.context import Context
 from llmkit.middleware.retry import Retry
 from llmkit.middleware.usage_log import UsageLog
 from llmkit.request import Middleware, check_middleware
 from llmkit.sync import drive
+from llmkit.transport import SyncTransport, Transport, new_http_client
 
 if TYPE_CHECKING:
     from openai.auth import WorkloadIdentity, X509WorkloadIdentity
@@ -71,6 +76,7 @@ class _Stack:
 
     middleware: tuple[Middleware, ...]
     max_retries_stated: bool
+    fast: bool
 
     def ceiling(self, client: Any) -> int | None:
         """The retries the user allowed, None while the SDK's default was left alone."""
@@ -80,17 +86,28 @@ class _Stack:
 
 def _stack(middleware: Iterable[Middleware] | None, *, max_retries_stated: bool) -> _Stack:
     layers = (UsageLog(), Context(), Retry()) if middleware is None else check_middleware(middleware)
-    return _Stack(middleware=layers, max_retries_stated=max_retries_stated)
+    return _Stack(middleware=layers, max_retries_stated=max_retries_stated, fast=fast.is_on())
 
 
 def _plugged(cls: type[AnyT]) -> type[AnyT]:
     """Put the stack into a subclass of an SDK client: `request` runs it, copies keep it."""
     base = cast("Any", cls.__mro__[1])
+    writes_bodies = _sdk.builds_requests_as_usual(base)
 
     @functools.wraps(base.__init__)
-    def __init__(self: Any, *args: Any, middleware: Iterable[Middleware] | None = None, **options: Any) -> None:
+    def __init__(
+        self: Any,
+        *args: Any,
+        middleware: Iterable[Middleware] | None = None,
+        transport: str | None = None,
+        **options: Any,
+    ) -> None:
         self._llmkit = _stack(middleware, max_retries_stated="max_retries" in options)
-        cast("Any", super(cls, self)).__init__(*args, **options)
+        order = type(self).__mro__
+        made = new_http_client(order[order.index(cls) + 1], transport, options)
+        cast("Any", super(cls, self)).__init__(*args, **options if made is None else options | {"http_client": made})
+        if made is not None:
+            made.base_url = self.base_url
 
     # `middleware` is here because the SDK's copy takes all that its constructor takes; typed code uses `wrap`.
     @functools.wraps(base.copy)
@@ -106,10 +123,12 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
 
     def _build_request(self: Any, options: Any, *, retries_taken: int = 0) -> Any:
         retries_taken = attempt_starts(self, options, retries_taken)
+        if self._llmkit.fast and writes_bodies:
+            options = send_remembered(self, options)
         return cast("Any", super(cls, self))._build_request(options, retries_taken=retries_taken)
 
-    for function in (__init__, copy):
-        cast("Any", function).__signature__ = _with_middleware(inspect.signature(function))
+    for function, added in ((__init__, ("middleware", "transport")), (copy, ("middleware",))):
+        cast("Any", function).__signature__ = _with_options(inspect.signature(function), added)
     members = {
         "__init__": __init__,
         "copy": copy,
@@ -119,6 +138,7 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
     }
     for name, member in members.items():
         setattr(cls, name, member)
+    fast.add_to(cls)
     return cls
 
 
@@ -127,6 +147,12 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
 
     def sdk(self: Any) -> Callable[..., Any]:
         return cast("Callable[..., Any]", cast("Any", super(cls, self)).request)
+
+    def faster(self: Any, options: Any, stream_cls: Any) -> Any:
+        if not self._llmkit.fast:
+            return stream_cls
+        settle(options)
+        return None if stream_cls is None else quick(stream_cls)
 
     def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Coroutine[Any, Any, Any]:
         stack: _Stack = self._llmkit
@@ -139,6 +165,7 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
         async def request_async(
             self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
         ) -> Any:
+            stream_cls = faster(self, options, stream_cls)
             if not self._llmkit.middleware:
                 return await sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
             return await start(self, cast_to, options, stream, stream_cls)
@@ -147,6 +174,7 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
 
     @functools.wraps(base.request)
     def request(self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
+        stream_cls = faster(self, options, stream_cls)
         if not self._llmkit.middleware:
             return sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
         return drive(start(self, cast_to, options, stream, stream_cls))
@@ -154,11 +182,11 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
     return request
 
 
-def _with_middleware(signature: inspect.Signature) -> inspect.Signature:
-    added = inspect.Parameter("middleware", inspect.Parameter.KEYWORD_ONLY, default=None)
+def _with_options(signature: inspect.Signature, names: Iterable[str]) -> inspect.Signature:
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
     given = list(signature.parameters.values())
     last = [given.pop()] if given[-1].kind is inspect.Parameter.VAR_KEYWORD else []
-    return signature.replace(parameters=[*given, added, *last])
+    return signature.replace(parameters=[*given, *added, *last])
 
 
 @_plugged
@@ -175,6 +203,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             self,
             *,
             middleware: Iterable[Middleware] | None = None,
+            transport: Transport | None = None,
             **options: Unpack[ClientOptions[Callable[[], Awaitable[str]], httpx2.AsyncClient]],
         ) -> None: ...
 
@@ -189,6 +218,7 @@ class OpenAI(openai.OpenAI):
             self,
             *,
             middleware: Iterable[Middleware] | None = None,
+            transport: SyncTransport | None = None,
             **options: Unpack[ClientOptions[Callable[[], str], httpx2.Client]],
         ) -> None: ...
 
@@ -203,6 +233,7 @@ class AsyncAzureOpenAI(openai.AsyncAzureOpenAI):
             self,
             *,
             middleware: Iterable[Middleware] | None = None,
+            transport: Transport | None = None,
             **options: Unpack[
                 AzureOptions[Callable[[], Awaitable[str]], Callable[[], str | Awaitable[str]], httpx2.AsyncClient]
             ],
@@ -219,6 +250,7 @@ class AzureOpenAI(openai.AzureOpenAI):
             self,
             *,
             middleware: Iterable[Middleware] | None = None,
+            transport: SyncTransport | None = None,
             **options: Unpack[AzureOptions[Callable[[], str], Callable[[], str], httpx2.Client]],
         ) -> None: ...
 

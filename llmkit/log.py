@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import sys
 from typing import Any, Literal, TextIO
@@ -33,6 +35,7 @@ _KNOWN = (
 """Fields of the record that are logged when they are known, in this order."""
 
 
+_encode = json.JSONEncoder(default=repr).encode
 _SAME = (("response_model", "model"), ("predicted_tokens", "input_tokens"))
 _CANCELLED = frozenset({"CancelledError", "Cancelled"})
 """What asyncio and trio raise in a task that is no longer wanted, such as that of a browser that has gone."""
@@ -59,8 +62,13 @@ class StructlogSink:
 
     def __call__(self, record: CallRecord) -> None:
         """Log the finished call."""
-        logger = self._logger or self._default_logger()
-        log = logger.info if record.error is None or record.error in _CANCELLED else logger.warning
+        logger = (self._logger or self._default_logger()).bind()
+        failed = record.error is not None and record.error not in _CANCELLED
+        level = logging.WARNING if failed else logging.INFO
+        # Asked of its class, for some loggers answer to any name.
+        if hasattr(logger.__class__, "is_enabled_for") and not logger.is_enabled_for(level):
+            return
+        log = logger.warning if failed else logger.info
         log(message(record), **fields(record))
 
     def _default_logger(self) -> Any:
@@ -109,13 +117,16 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
     as_json = chosen == "json" or (chosen is None and not is_terminal)
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if as_json:
-        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), _json]
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False)
         processors += [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), _brief, renderer]
-    return structlog.wrap_logger(
-        structlog.PrintLogger(stream), processors=processors, wrapper_class=structlog.BoundLogger
-    )
+    logger = structlog.PrintLogger(stream)
+    return structlog.wrap_logger(logger, processors=processors, wrapper_class=structlog.BoundLogger).bind()
+
+
+def _json(_logger: object, _method: str, event: dict[str, Any]) -> str:
+    return _encode(event)
 
 
 def _brief(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import CoroutineType, MappingProxyType
 from typing import Any, Protocol, cast
 
 import openai
@@ -144,7 +144,7 @@ class Step:
     async def __call__(self, request: Request) -> Any:
         """Run the layer; `MiddlewareError` when it breaks its contract."""
         awaitable = self.layer(request, self._next)
-        if not isinstance(awaitable, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if awaitable.__class__ is not CoroutineType and not isinstance(cast("object", awaitable), Awaitable):
             raise self._broken(f"returned {type(awaitable).__name__}, not an awaitable; define it with `async def`")
         try:
             result = await awaitable

@@ -34,12 +34,13 @@ class Counter:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_a_client_is_the_sdks_with_one_more_argument(ours: Any, theirs: Any) -> None:
+def test_a_client_is_the_sdks_with_two_more_arguments(ours: Any, theirs: Any) -> None:
     assert ours.__mro__[1] is theirs
     assert ours.__name__ == theirs.__name__
     for name in ("__init__", "copy", "with_options"):
         given = list(inspect.signature(getattr(theirs, name)).parameters)
-        assert list(inspect.signature(getattr(ours, name)).parameters) == [*given, "middleware"]
+        added = ["middleware", "transport"] if name == "__init__" else ["middleware"]
+        assert list(inspect.signature(getattr(ours, name)).parameters) == [*given, *added]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
@@ -144,7 +145,8 @@ async def test_wrap_takes_subclasses_with_a_constructor_of_their_own() -> None:
     wrapped = llmkit.wrap(raw, middleware=[seen]).with_options(timeout=3)
     wrapped.chat.completions.create(**CHAT)
     assert wrapped.tenant == "acme"
-    assert list(inspect.signature(type(wrapped).__init__).parameters) == ["self", "tenant", "middleware", "options"]
+    accepted = list(inspect.signature(type(wrapped).__init__).parameters)
+    assert accepted == ["self", "tenant", "middleware", "transport", "options"]
     assert seen.operations == ["chat.completions"]
 
 

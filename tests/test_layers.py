@@ -20,7 +20,7 @@ LAYERS = [
     {"record"},
     {"request", "log", "streaming"},
     {"sync", "_sdk"},
-    {"middleware", "server_count", "tools.loop"},
+    {"fast", "middleware", "server_count", "tools.loop", "transport"},
     {"conversation"},
     {"call"},
     {"client"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -7,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import openai
 import pytest
 import structlog
 from structlog.testing import LogCapture
 from surfaces import CHAT
 
 import llmkit
-from llmkit import StructlogSink, UsageLog
+from llmkit import CallRecord, StructlogSink, UsageLog, log
 from llmkit.testing import FakeOpenAI
 
 
@@ -118,6 +120,25 @@ async def test_a_logger_of_the_users_wins(capsys: pytest.CaptureFixture[str]) ->
     await one_call(logger=structlog.wrap_logger(None, processors=[capture]))
     assert len(capture.entries) == 1
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("level", "failing", "events"), [(30, False, 0), (30, True, 1), (40, True, 0), (20, False, 1)])
+async def test_what_nobody_listens_to_is_not_even_written(
+    monkeypatch: pytest.MonkeyPatch, level: int, failing: bool, events: int
+) -> None:
+    written: list[CallRecord] = []
+    monkeypatch.setattr(log, "fields", lambda record: written.append(record) or {})
+    capture = LogCapture()
+    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(level))
+    with contextlib.suppress(openai.BadRequestError):
+        await one_call(FakeOpenAI().error(400) if failing else None)
+    assert len(capture.entries) == len(written) == events
+
+
+async def test_a_logger_that_answers_to_any_name_is_not_asked_whether_it_listens() -> None:
+    capturing = structlog.testing.CapturingLogger()
+    await one_call(logger=structlog.wrap_logger(capturing, processors=[structlog.processors.add_log_level]))
+    assert [call.method_name for call in capturing.calls] == ["info"]
 
 
 async def test_bound_contextvars_ride_along_to_the_end_of_a_stream(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,15 @@ def the_other_clients_are_the_sdks() -> None:
     llmkit.AsyncOpenAI(api_kee="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+def the_transport_is_one_word() -> None:
+    llmkit.AsyncOpenAI(transport="aiohttp", middleware=stack)
+    llmkit.AsyncAzureOpenAI(transport="http2")
+    llmkit.OpenAI(transport="http2")
+    llmkit.AzureOpenAI(transport="httpx")
+    llmkit.AsyncOpenAI(transport="http3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    llmkit.OpenAI(transport="aiohttp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def tags_keep_the_type_of_what_they_decorate() -> None:
     @tags(user="alice", number=3, fast=True)
     def plain(value: int) -> str:

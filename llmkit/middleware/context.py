@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import httpx2
 
@@ -13,6 +13,7 @@ from llmkit.record import logger
 from llmkit.request import CallNext, Request
 from llmkit.tokens import TokenCount, count_request, upper_bound
 from llmkit.tokens.models import GIVEN, check_model, model_facts
+from llmkit.tokens.prefix import PREFIXES
 from llmkit.tokens.vocabulary import is_loaded, load_soon
 
 _FIELDS = {"chat.completions": "messages", "responses": "input"}
@@ -34,8 +35,8 @@ class Context:
     requests for models whose window is unknown (all that are not served by OpenAI itself, unless registered with
     `register_model`), nor such as cannot be counted exactly. `max_tokens` sets a smaller input budget of your own,
     for all models. The count is on the record as `predicted_tokens`, beside what the server bills, once the
-    vocabulary is loaded (the first call of a process does not wait for that); `predict=False` counts only when a
-    request might not fit.
+    vocabulary is loaded, which begins two seconds after the first call of a process; `predict=False` counts only when
+    a request might not fit.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class Context:
 
     async def __call__(self, request: Request, call_next: CallNext) -> Any:
         """Count, trim or refuse, and go on."""
-        if request.body.get(_FIELDS.get(request.operation, "")) is None or not isinstance(request.model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        field = _FIELDS.get(request.operation)
+        if field is None or request.body.get(field) is None or not isinstance(request.model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             return await call_next(request)
         self._check_name(request)
         limit = self._limit(request)
@@ -96,7 +98,7 @@ class Context:
             return count_request(request.body, operation=operation)
 
         try:
-            if is_loaded(model) and not _is_long(request.body):
+            if is_loaded(model) and not _is_long(request.body, _FIELDS[operation]):
                 return count()
             return await request.runtime.run_blocking(count)
         except (TypeError, ValueError, RecursionError) as error:
@@ -151,16 +153,19 @@ def _is_openais(base_url: str) -> bool:
     return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
-def _is_long(value: Any) -> bool:
-    """Whether a body has so much text, or so many parts, that looking at it all takes a millisecond or more."""
-    left, parts = _OFF_THE_LOOP, [value]
-    while parts and left > 0:
-        part = parts.pop()
-        left -= len(part) if isinstance(part, str) else 10
-        if isinstance(part, Mapping):
-            parts.extend(cast("Mapping[str, Any]", part).values())
-        elif isinstance(part, list | tuple):
-            parts.extend(cast("list[Any]", part))
+def _is_long(body: Mapping[str, Any], field: str) -> bool:
+    """Whether so much of a body is new, or in so many parts, that counting it takes a millisecond or more."""
+    known = PREFIXES.find(body[field])
+    new = body[field] if known is None else body[field][len(known.messages) :]
+    left = _OFF_THE_LOOP
+    groups: list[Any] = [[new, body.get("tools"), body.get("response_format"), body.get("instructions")]]
+    while groups and left > 0:
+        for part in groups.pop():
+            left -= len(part) if part.__class__ is str else 10
+            if part.__class__ is dict:
+                groups.append(part.values())
+            elif part.__class__ is list:
+                groups.append(part)
     return left <= 0
 
 

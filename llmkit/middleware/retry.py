@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -32,7 +33,7 @@ class Retry:
     async def __call__(self, request: Request, call_next: CallNext) -> Any:
         """Call until it works, cannot work, or the attempts are spent."""
         limit = self._limit(request)
-        own_waits = waits(first=self._first_wait, cap=self._max_wait, random=_sdk.random)
+        own_waits: Iterator[float] | None = None
         taken = 0
         while True:
             attempt = request.replace(max_retries=0, retries_taken=request.retries_taken + taken)
@@ -42,6 +43,7 @@ class Retry:
                 now = request.runtime.time()
                 if taken >= limit or not worth_retrying(error, now=now) or not request.rewind():
                     raise
+                own_waits = own_waits or waits(first=self._first_wait, cap=self._max_wait, random=_sdk.random)
                 wait = server_wait(error, now=now) or next(own_waits)
             taken += 1
             _sdk.log_retry(wait, taken=taken, limit=limit)

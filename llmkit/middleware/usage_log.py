@@ -10,9 +10,11 @@ import openai
 from llmkit.log import StructlogSink
 from llmkit.record import Sink, check_sinks
 from llmkit.request import CallNext, Request
-from llmkit.streaming.facts import list_in, view
+from llmkit.streaming.facts import parts_of, values_of
 
 _PROMPTS = ("messages", "input", "prompt")
+_MOST_REFUSALS = 1_000
+"""Models of servers remembered; those beyond are asked twice each time."""
 _STREAMS_WITHOUT_USAGE = frozenset({"chat.completions", "completions"})
 
 
@@ -48,7 +50,8 @@ class UsageLog:
             if request.body.get("stream_options") is not None or not _blames_stream_options(error):
                 raise
         answer = await call_next(request)
-        self._refused_by.add((request.base_url, request.model))
+        if len(self._refused_by) < _MOST_REFUSALS:
+            self._refused_by.add((request.base_url, request.model))
         return answer
 
     def _wants_usage(self, request: Request) -> bool:
@@ -62,7 +65,7 @@ class UsageLog:
 
 def _blames_stream_options(error: openai.APIStatusError) -> bool:
     """OpenAI's errors name a parameter or say it in the message; FastAPI's, of other servers, have a location."""
-    places = [getattr(item, "loc", None) for item in list_in(view(error.body), "detail")]
+    places = [item.get("loc") for item in parts_of(values_of(error.body), "detail")]
     return any("stream_options" in str(blamed) for blamed in (error.param, error.message, *places))
 
 

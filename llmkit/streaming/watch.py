@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+import pydantic
+
 from llmkit.record import CallRecord
 from llmkit.streaming import facts
 from llmkit.tokens import count_text, estimate_tokens
@@ -40,7 +42,6 @@ class Watch:
 
     def saw(self, event: Any) -> bool:
         """Take in one event, a model or plain JSON; False when the caller must not see it."""
-        event = facts.view(event)
         if not self._ended:
             self._note(event)
         return not (self.hides_usage and self._strip_usage(event))
@@ -59,7 +60,7 @@ class Watch:
     def saw_json(self, content: bytes) -> None:
         """Take in a whole JSON answer."""
         try:
-            answer = facts.view(json.loads(content))
+            answer = json.loads(content)
         except ValueError:
             return
         facts.note_answer(self.record, answer)
@@ -92,9 +93,10 @@ class Watch:
         return b"\n".join(self._answer[index] for index in sorted(self._answer)).decode(errors="replace")
 
     def _note(self, event: Any) -> None:
-        for index, text in facts.texts_of(event):
+        texts, news = facts.glance(event)
+        for index, text in texts:
             self._note_text(index, text)
-        if self._seen and not facts.is_news(event):
+        if self._seen and not news:
             return
         self._seen = True
         self._announces_end = self._announces_end or facts.announces_its_end(event)
@@ -104,8 +106,8 @@ class Watch:
     def _strip_usage(self, event: Any) -> bool:
         if facts.is_usage_chunk(event):
             return True
-        if getattr(event, "usage", None) is None:  # include_usage adds `"usage": null` to every chunk
-            getattr(event, "model_fields_set", set[str]()).discard("usage")
+        if isinstance(event, pydantic.BaseModel) and vars(event).get("usage") is None:
+            event.model_fields_set.discard("usage")  # include_usage adds `"usage": null` to every chunk
         return False
 
     def _note_text(self, index: int, text: str) -> None:
@@ -120,7 +122,7 @@ class Watch:
         if record.input_tokens is None:
             prompt = " ".join(text for key in _PROMPT_KEYS for text in _texts(self._body.get(key)))
             record.input_tokens = estimate_tokens(prompt)
-        record.output_tokens = output_tokens(self._text(), record.model or "")
+        record.output_tokens = output_tokens(self._text(), str(record.model or ""))  # a caller may give anything
         record.total_tokens = record.input_tokens + record.output_tokens
         record.estimated = True
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from llmkit.tokens.calls import Call, call_tokens, results_tokens, together_tokens
 from llmkit.tokens.plain import listed, plain_mapping
-from llmkit.tokens.prefix import PREFIXES, Copies, Prefix
+from llmkit.tokens.prefix import PREFIXES, Counted, Prefix
 from llmkit.tokens.sections import add_choice, add_format, add_tools, tool_texts
 from llmkit.tokens.tally import Tally
 
@@ -41,29 +41,26 @@ def _leading(tally: Tally, messages: Sequence[object]) -> str | None:
 def _add_messages(tally: Tally, messages: Sequence[Any], header: int) -> None:
     """Add every message; `header` is what a response format adds to an assistant's."""
     history = _History(tally, MESSAGE + tally.family.assistant + header)
-    key = (id(tally.family), id(tally.costs), id(tally.memory), header)
-    known = PREFIXES.find(key, messages)
-    start = len(known.messages) if known else 0
+    prefix = PREFIXES.grown(messages)
+    if prefix is not None:
+        _add_prefix(tally, history, prefix, (id(tally.family), id(tally.costs), tally.memory.vocabulary, header))
+    counted = len(tally.per_message)
+    _add(tally, history, messages[counted:] if counted else messages, counted)
+    history.close()
+
+
+def _add_prefix(tally: Tally, history: _History, prefix: Prefix, way: Hashable) -> None:
+    """Add a beginning of the messages, of which only what is new since the last time is counted."""
+    known = prefix.counted.get(way)
     if known is not None:
         tally.per_message.extend(known.figures)
         history.names.update(known.names)
-    copies, doubts = Copies(messages, known), len(tally.reasons)
-    new = messages[start:] if copies.messages is None else copies.messages
-    end = next((at + 1 for at in reversed(range(len(new))) if _is_users(new[at])), 0)
-    _add(tally, history, new[:end], start)
-    names = dict(history.names) if copies.messages is not None else {}
-    _add(tally, history, new[end:], start + end)
-    history.close()
-    if end and copies.messages is not None and len(tally.reasons) == doubts and not tally.images:
-        beginning = [*(known.messages if known else ()), *new[:end]]
-        figures = tally.per_message[: start + end]
-        kept = Prefix(messages=beginning, figures=figures, names=names, characters=copies.characters)
-        PREFIXES.keep(key, kept, known)
-
-
-def _is_users(message: Any) -> bool:
-    """Whether no tool call before this message is without its results."""
-    return message.__class__ is dict and message.get("role") == "user"
+    start, doubts = len(tally.per_message), len(tally.reasons)
+    if start == len(prefix.messages):
+        return
+    _add(tally, history, prefix.messages[start:], start)
+    if len(tally.reasons) == doubts and not tally.images:
+        prefix.keep(way, Counted(list(tally.per_message), dict(history.names)))
 
 
 def _add(tally: Tally, history: _History, messages: Sequence[Any], start: int) -> None:

@@ -72,9 +72,10 @@ class _Bytes(dict[Hashable, int]):
 class ByteRuler:
     """A stand-in for `Memory` that measures UTF-8 bytes: no token is shorter than a byte."""
 
-    __slots__ = ("young",)
+    __slots__ = ("vocabulary", "young")
 
     def __init__(self) -> None:
+        self.vocabulary = "bytes"
         self.young: dict[Hashable, int] = _Bytes()
 
     def get(self, key: Hashable, size: int) -> int | None:

@@ -43,6 +43,8 @@ SPECIAL_TOKENS: Final = {
     },
     "o200k_base": {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
 }
+START_UP: Final = 2.0
+"""Seconds from the first call of a process to the loading: until then it has enough to do, or it is a short script."""
 LONGEST_SPACE: Final = 500_000  # characters; tiktoken 0.14 panics at about 999,000
 
 _RUN = re.compile(r"\s{64,}+")
@@ -61,13 +63,15 @@ def is_loaded(model: str) -> bool:
 
 
 def load_soon(model: str) -> None:
-    """Load the vocabulary of `model` in a thread of its own, if that has not begun; returns at once."""
+    """Load the vocabulary of `model` in a thread of its own `START_UP` seconds from now, if it is not to be already."""
     name = family_of(model).vocabulary
     with _loading_soon:
         if name in _begun:
             return
         _begun.add(name)
-    threading.Thread(target=encoding, args=(name,), name=f"llmkit-{name}", daemon=True).start()
+    loading = threading.Timer(START_UP, encoding, (name,))
+    loading.name, loading.daemon = f"llmkit-{name}", True
+    loading.start()
 
 
 def load(model: str) -> Encoding:

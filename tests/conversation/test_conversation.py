@@ -31,6 +31,7 @@ from llmkit.conversation.store import JSONStore, SQLiteStore
 from llmkit.testing import FakeOpenAI, VirtualClock
 from llmkit.tokens import count_tokens
 from llmkit.tokens.memory import MEMORIES
+from llmkit.tokens.prefix import PREFIXES
 from llmkit.tools.registry import ToolRegistry
 from llmkit.usage.totals import Usage
 
@@ -520,6 +521,7 @@ async def test_300_turns_with_tools_in_a_window_of_4k_are_never_rejected_and_mem
         if number in (99, 299):
             for memory in MEMORIES.values():
                 memory.young.clear()  # the counts remembered are bounded by themselves
+            PREFIXES._kept.clear()  # as are the beginnings
             gc.collect()
             grown[number] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

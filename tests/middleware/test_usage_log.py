@@ -123,6 +123,19 @@ async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_o
     assert records[0].estimated
 
 
+async def test_the_servers_that_refuse_stream_options_are_not_remembered_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llmkit.middleware.usage_log._MOST_REFUSALS", 2)
+    fake = FakeOpenAI()
+    client = fake.async_client(middleware=[UsageLog(sinks=[])])
+    for number, known in ((0, False), (1, False), (2, False), (2, False), (0, True)):
+        if not known:
+            fake.error(400, message="Unknown parameter: stream_options", param="stream_options")
+        await (await client.chat.completions.create(**{**CHAT, "model": f"m{number}"}, stream=True)).close()
+    assert ["stream_options" in r.body for r in fake.requests] == [True, False] * 4 + [False]
+
+
 async def test_a_server_that_blames_stream_options_by_location_is_understood() -> None:
     detail = {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}
     fake = FakeOpenAI().respond(httpx2.Response(422, json=detail))

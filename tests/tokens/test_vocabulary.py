@@ -117,6 +117,7 @@ def test_a_vocabulary_can_be_loaded_soon_in_one_thread(monkeypatch: pytest.Monke
     monkeypatch.setattr(vocabulary, "_loaded", {})
     monkeypatch.setattr(vocabulary, "_begun", set())
     monkeypatch.setattr(vocabulary, "_build", build)
+    monkeypatch.setattr(vocabulary, "START_UP", 0.0)
     vocabulary.load_soon("gpt-4o")
     vocabulary.load_soon("gpt-4o-mini")
     assert done.wait(10)
