@@ -24,7 +24,7 @@ from openai._compat import is_union
 import llmkit
 from llmkit import Context, Retry, UsageLog
 
-EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "80"))
 
 
 def examples(share: float = 1.0) -> Any:
@@ -32,6 +32,7 @@ def examples(share: float = 1.0) -> Any:
     return settings(
         max_examples=max(1, int(EXAMPLES * share)),
         deadline=None,
+        derandomize="HYPOTHESIS_EXAMPLES" not in os.environ,  # CI fails for a change, not for a throw of dice
         suppress_health_check=list(HealthCheck),
         database=None,
     )
@@ -46,10 +47,11 @@ seldom = examples(0.2)
 def portrait(value: Any) -> Any:
     """All there is to see of a value, down to the types of its leaves, as something that can be compared."""
     if isinstance(value, pydantic.BaseModel):
+        given: Any = value.model_fields_set  # whatever `_fields_set` said, where the SDK constructs
         return {
             "type": type(value),
             "dict": [(name, portrait(item)) for name, item in vars(value).items()],
-            "set": sorted(value.model_fields_set),
+            "set": sorted(given) if isinstance(given, set) else given,
             "extra": portrait(value.model_extra),
             "private": portrait(value.__pydantic_private__),
         }

@@ -40,6 +40,7 @@ from fast.replies import (
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import ServerSentEvent, SSEDecoder
+from openai._streaming import _SSELineDecoder as LineDecoder
 from openai.types import Completion, ImageEditStreamEvent, ImageGenStreamEvent
 from openai.types.audio import TranscriptionStreamEvent
 from openai.types.beta import AssistantStreamEvent, BetaResponseStreamEvent
@@ -525,3 +526,9 @@ def test_an_event_shows_what_the_sdks_does() -> None:
     event = events.Event("message", CHUNK, repr)
     sdks = ServerSentEvent(event="message", data=CHUNK)
     assert (event.event, event.data, event.id, event.retry) == (sdks.event, sdks.data, sdks.id, sdks.retry)
+
+
+def test_the_sdks_line_decoder_is_where_it_was() -> None:
+    lines = LineDecoder()
+    assert list(lines.feed(b"a\r\nb\rc")) == [b"a", b"b"]
+    assert list(lines.finish()) == [b"c"]

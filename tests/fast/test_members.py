@@ -238,3 +238,18 @@ async def read_all(call: Any) -> None:
     if isinstance(answer, openai.Stream | openai.AsyncStream):
         async for _ in each(answer):
             pass
+
+
+def test_a_parser_of_the_callers_may_make_anything_of_an_answer() -> None:
+    answer = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [],
+    }
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer))
+    options: Any = {"post_parser": lambda completion: completion.id}
+    for cls in (openai.OpenAI, llmkit.OpenAI):
+        client = cls(api_key="sk-fake", http_client=httpx2.Client(transport=transport))
+        assert client.post("/chat/completions", cast_to=ChatCompletion, body={}, options=options) == "chatcmpl-1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import pickle
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
@@ -19,6 +20,7 @@ from fast.replies import (
     Way,
     check,
     check_everywhere,
+    check_same,
     cut,
     data_of,
     each,
@@ -52,6 +54,11 @@ from llmkit.fast.models import builder
 CHAT: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a colour."}]}
 RESPONSES: Any = {"model": "gpt-4o", "input": "Name a colour."}
 EMBEDDINGS: Any = {"model": "text-embedding-3-small", "input": "blue"}
+
+
+def name_of(value: Any) -> str:
+    """For the names of tests."""
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 class Colour(BaseModel):
@@ -137,7 +144,7 @@ WAYS: Mapping[Any, Sequence[Way]] = {
 MODELS = list(WAYS)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 @often
 @given(data=st.data())
 def test_an_answer_is_what_the_sdk_makes_of_it(model: Any, data: st.DataObject) -> None:
@@ -153,7 +160,7 @@ CASTS: Sequence[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("cast_to", CASTS, ids=str)
+@pytest.mark.parametrize("cast_to", CASTS, ids=name_of)
 @seldom
 @given(data=st.data())
 def test_an_answer_of_another_type_is_what_the_sdk_makes_of_it(cast_to: Any, data: st.DataObject) -> None:
@@ -233,13 +240,13 @@ PLACES: Mapping[Any, Sequence[Sequence[Any]]] = {
 PLACED = [(model, place) for model in MODELS for place in PLACES[model]]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_an_answer_that_is_right_is_the_same_by_every_client_and_in_every_way(model: Any) -> None:
     for way in (posts(model), *WAYS[model]):
         check_everywhere(way, Reply([encoded(SAMPLES[model]).encode()]))
 
 
-@pytest.mark.parametrize(("model", "place"), PLACED, ids=str)
+@pytest.mark.parametrize(("model", "place"), PLACED, ids=name_of)
 def test_whatever_stands_in_a_place_is_what_the_sdk_makes_of_it(model: Any, place: Sequence[Any]) -> None:
     for value in ODD:
         data = copy.deepcopy(SAMPLES[model])
@@ -250,7 +257,7 @@ def test_whatever_stands_in_a_place_is_what_the_sdk_makes_of_it(model: Any, plac
         check(posts(model), Reply([encoded(data).encode("utf-8", "surrogatepass")]), "bare", is_async=False)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_a_body_that_is_something_else_is_what_the_sdk_makes_of_it(model: Any) -> None:
     good = encoded(SAMPLES[model], ensure_ascii=False)
     bodies = [encoded(value).encode("utf-8", "surrogatepass") for value in ODD]
@@ -261,7 +268,7 @@ def test_a_body_that_is_something_else_is_what_the_sdk_makes_of_it(model: Any) -
         check(posts(model), Reply([body] if body else []), "bare", is_async=False)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=latin-1", "text/plain", "text/event-stream", "", None]
 )
@@ -271,7 +278,7 @@ def test_the_content_type_matters_no_more_than_it_does_to_the_sdk(model: Any, co
             check_everywhere(posts(model), Reply([body], content_type), strict=strict)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_the_form_of_the_answer_does_not_matter(model: Any) -> None:
     body = encoded(SAMPLES[model]).encode()
     zipped = gzip.compress(body)
@@ -284,7 +291,7 @@ def test_the_form_of_the_answer_does_not_matter(model: Any) -> None:
         check_everywhere(posts(model), reply)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_the_same_key_twice_is_what_the_sdk_makes_of_it(model: Any) -> None:
     good = encoded(SAMPLES[model])
     for one, other in (("id", '"first"'), ("new", "1"), ("object", "5"), ("model", "null"), ("usage", "{}")):
@@ -346,13 +353,14 @@ def test_every_item_of_a_response_is_what_the_sdk_makes_of_it() -> None:
 
 
 @pytest.mark.usefixtures("_not_by_the_sdk")
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_every_answer_that_is_right_is_built_in_one_step(model: Any) -> None:
     for data in (SAMPLES[model], least(model), {**SAMPLES[model], "new": {"a": [1, None]}}):
         for is_async in (False, True):
             found = seen(posts(model), Reply([json.dumps(data).encode()]), "bare", is_async=is_async)
             assert [type(value) for value in found.values] == [model]
             assert found.error is None
+            check_same(pickle.loads(pickle.dumps(found.values[0])), found.values[0])
 
 
 @pytest.mark.parametrize(
