@@ -39,6 +39,7 @@ from fast.replies import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from openai import _streaming_cleanup
 from openai._streaming import ServerSentEvent, SSEDecoder
 from openai._streaming import _SSELineDecoder as LineDecoder
 from openai.types import Completion, ImageEditStreamEvent, ImageGenStreamEvent
@@ -52,10 +53,19 @@ from llmkit import wrap
 from llmkit.fast import events
 from llmkit.fast.models import builder
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of the SDK's helpers, on odd data
+
 MESSAGES = [{"role": "user", "content": "Name a colour."}]
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES, "stream_options": {"include_usage": True}}
 RESPONSES: Any = {"model": "gpt-4o", "input": "Name a colour."}
 LEGACY: Any = {"model": "gpt-3.5-turbo-instruct", "prompt": "Hi", "stream_options": {"include_usage": True}}
+
+
+@pytest.fixture(autouse=True)
+def _without_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK reads what comes after the last event for a tenth of a second."""
+    monkeypatch.setattr(_streaming_cleanup, "_DRAIN_TIMEOUT", 3600)
+
 
 # --- the ways to one stream ---
 

@@ -51,6 +51,8 @@ from pydantic import BaseModel
 from llmkit import wrap
 from llmkit.fast.models import builder
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of the SDK's parsers, on odd data
+
 CHAT: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a colour."}]}
 RESPONSES: Any = {"model": "gpt-4o", "input": "Name a colour."}
 EMBEDDINGS: Any = {"model": "text-embedding-3-small", "input": "blue"}
