@@ -7,23 +7,41 @@ from typing import TYPE_CHECKING
 from llmkit._lazy import lazy
 
 if TYPE_CHECKING:
+    from llmkit.budgets import MemoryLedger, RedisLedger, SQLiteLedger
     from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
-    from llmkit.context import (
-        ContextLengthExceeded,
-        DropOldest,
-        MiddleOut,
-        Summarize,
-        TruncateLongest,
-        trim_messages,
-    )
+    from llmkit.context import ContextLengthExceeded, DropOldest, MiddleOut, Summarize, TruncateLongest, trim_messages
     from llmkit.conversation import Conversation
-    from llmkit.errors import InvalidMiddleware, InvalidSink, InvalidTag, LLMKitError, MiddlewareError
+    from llmkit.errors import (
+        BudgetExceeded,
+        CallTimeout,
+        CircuitOpen,
+        InvalidMiddleware,
+        InvalidResponse,
+        InvalidSink,
+        InvalidTag,
+        LedgerUnavailable,
+        LLMKitError,
+        MiddlewareError,
+        NoUsableKey,
+        RateLimitTimeout,
+        RedisUnavailable,
+        UnknownPrice,
+    )
+    from llmkit.guidance import Explanation, explain
+    from llmkit.limits import MemoryBackend, RedisBackend
     from llmkit.log import StructlogSink
+    from llmkit.middleware.budget import Budget
+    from llmkit.middleware.circuit_breaker import CircuitBreaker
     from llmkit.middleware.context import Context
+    from llmkit.middleware.fallback import Fallback
+    from llmkit.middleware.key_ring import KeyRing
+    from llmkit.middleware.rate_limit import RateLimit
     from llmkit.middleware.retry import Retry
+    from llmkit.middleware.route import Route, Rule
+    from llmkit.middleware.timeouts import Timeouts
     from llmkit.middleware.usage_log import UsageLog
     from llmkit.prompts import compress, few_shot
-    from llmkit.record import CallRecord, Sink
+    from llmkit.record import CallRecord, FailedAttempt, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
     from llmkit.server_count import count_on_server
@@ -57,33 +75,56 @@ __all__ = [
     "AsyncAzureOpenAI",
     "AsyncOpenAI",
     "AzureOpenAI",
+    "Budget",
+    "BudgetExceeded",
     "CallNext",
     "CallRecord",
+    "CallTimeout",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Context",
     "ContextLengthExceeded",
     "Conversation",
     "Deny",
     "DropOldest",
     "Edit",
+    "Explanation",
+    "FailedAttempt",
+    "Fallback",
     "Final",
     "InvalidMiddleware",
+    "InvalidResponse",
     "InvalidSink",
     "InvalidTag",
     "InvalidTool",
+    "KeyRing",
     "LLMKitError",
+    "LedgerUnavailable",
+    "MemoryBackend",
+    "MemoryLedger",
     "MiddleOut",
     "Middleware",
     "MiddlewareError",
     "ModelFacts",
+    "NoUsableKey",
     "OpenAI",
+    "RateLimit",
+    "RateLimitTimeout",
+    "RedisBackend",
+    "RedisLedger",
+    "RedisUnavailable",
     "Request",
     "Retry",
+    "Route",
+    "Rule",
     "Runtime",
+    "SQLiteLedger",
     "Sink",
     "Step",
     "StreamInterrupted",
     "StructlogSink",
     "Summarize",
+    "Timeouts",
     "TokenCount",
     "ToolCall",
     "ToolContext",
@@ -93,6 +134,7 @@ __all__ = [
     "ToolRegistry",
     "ToolResult",
     "TruncateLongest",
+    "UnknownPrice",
     "Usage",
     "UsageLog",
     "channel",
@@ -101,6 +143,7 @@ __all__ = [
     "compress",
     "count_on_server",
     "count_tokens",
+    "explain",
     "few_shot",
     "model_facts",
     "register_model",
@@ -115,6 +158,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "llmkit.budgets": ("MemoryLedger", "RedisLedger", "SQLiteLedger"),
+    "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
     "llmkit.context": (
         "ContextLengthExceeded",
         "DropOldest",
@@ -124,45 +169,60 @@ _HOME = {
         "trim_messages",
     ),
     "llmkit.conversation": ("Conversation",),
-    "llmkit.middleware.context": ("Context",),
-    "llmkit.prompts": ("compress", "few_shot"),
-    "llmkit.tokens": ("TokenCount", "count_tokens"),
-    "llmkit.tokens.models": ("ModelFacts", "model_facts", "register_model"),
-    "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
-    "llmkit.errors": ("InvalidMiddleware", "InvalidSink", "InvalidTag", "LLMKitError", "MiddlewareError"),
+    "llmkit.errors": (
+        "BudgetExceeded",
+        "CallTimeout",
+        "CircuitOpen",
+        "InvalidMiddleware",
+        "InvalidResponse",
+        "InvalidSink",
+        "InvalidTag",
+        "LLMKitError",
+        "LedgerUnavailable",
+        "MiddlewareError",
+        "NoUsableKey",
+        "RateLimitTimeout",
+        "RedisUnavailable",
+        "UnknownPrice",
+    ),
+    "llmkit.guidance": ("Explanation", "explain"),
+    "llmkit.limits": ("MemoryBackend", "RedisBackend"),
     "llmkit.log": ("StructlogSink",),
+    "llmkit.middleware.budget": ("Budget",),
+    "llmkit.middleware.circuit_breaker": ("CircuitBreaker",),
+    "llmkit.middleware.context": ("Context",),
+    "llmkit.middleware.fallback": ("Fallback",),
+    "llmkit.middleware.key_ring": ("KeyRing",),
+    "llmkit.middleware.rate_limit": ("RateLimit",),
     "llmkit.middleware.retry": ("Retry",),
+    "llmkit.middleware.route": ("Route", "Rule"),
+    "llmkit.middleware.timeouts": ("Timeouts",),
     "llmkit.middleware.usage_log": ("UsageLog",),
-    "llmkit.record": ("CallRecord", "Sink"),
+    "llmkit.prompts": ("compress", "few_shot"),
+    "llmkit.record": ("CallRecord", "FailedAttempt", "Sink"),
     "llmkit.request": ("CallNext", "Middleware", "Request"),
     "llmkit.runtime": ("Runtime",),
     "llmkit.server_count": ("count_on_server",),
-    "llmkit.tagging": ("tags",),
     "llmkit.streaming.channels": ("channel",),
     "llmkit.streaming.coalescing": ("coalesce",),
     "llmkit.streaming.gather": ("collect",),
     "llmkit.streaming.interrupted": ("StreamInterrupted",),
     "llmkit.streaming.resume": ("resumed",),
-    "llmkit.streaming.web": (
-        "SSE_HEADERS",
-        "to_sse",
-        "to_websocket",
-    ),
-    "llmkit.tools.approval": (
-        "Allow",
-        "Deny",
-        "Edit",
-    ),
-    "llmkit.tools.context": ("ToolContext",),
+    "llmkit.streaming.web": ("SSE_HEADERS", "to_sse", "to_websocket"),
+    "llmkit.tagging": ("tags",),
+    "llmkit.tokens": ("TokenCount", "count_tokens"),
+    "llmkit.tokens.models": ("ModelFacts", "model_facts", "register_model"),
+    "llmkit.tools.approval": ("Allow", "Deny", "Edit"),
     "llmkit.tools.call": ("ToolCall",),
+    "llmkit.tools.context": ("ToolContext",),
+    "llmkit.tools.definition": ("tool",),
     "llmkit.tools.errors": ("InvalidTool", "ToolError"),
     "llmkit.tools.loop.errors": ("ToolLoopLimit",),
-    "llmkit.tools.loop.steps": ("Final", "Step"),
-    "llmkit.tools.result": ("ToolResult",),
     "llmkit.tools.loop.loop": ("ToolLoop",),
     "llmkit.tools.loop.run": ("run_tools",),
+    "llmkit.tools.loop.steps": ("Final", "Step"),
     "llmkit.tools.registry": ("ToolRegistry",),
-    "llmkit.tools.definition": ("tool",),
+    "llmkit.tools.result": ("ToolResult",),
     "llmkit.usage.totals": ("Usage",),
 }
 

@@ -6,7 +6,7 @@ import functools
 import re
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Provider: TypeAlias = _Provider
 
-__all__ = ["LineDecoder", "PropertyInfo", "SSEDecoder", "ServerSentEvent", "dumps", "is_union"]
+__all__ = ["RAW_RESPONSE_HEADER", "LineDecoder", "PropertyInfo", "SSEDecoder", "ServerSentEvent", "dumps", "is_union"]
 
 Options: TypeAlias = FinalRequestOptions
 DEFAULT_MAX_RETRIES = openai.DEFAULT_MAX_RETRIES
@@ -98,6 +98,40 @@ def max_retries(client: Any, options: Options) -> int | None:
     return given
 
 
+def headers(options: Options) -> dict[str, str]:
+    """The headers given with the call, without those it takes away."""
+    return {name: value for name, value in _headers(options).items() if isinstance(value, str)}
+
+
+def set_headers(options: Options, changed: Mapping[str, str]) -> None:
+    """Give the call these headers; what it takes away stays taken away."""
+    taken_away = {name: value for name, value in _headers(options).items() if not isinstance(value, str)}
+    options.headers = {**taken_away, **changed}
+
+
+def _headers(options: Options) -> Mapping[str, str | openai.Omit]:
+    return {} if isinstance(options.headers, openai.NotGiven) else options.headers
+
+
+def timeout(client: Any, options: Options) -> Any:
+    """The timeout of the call: its own, else the client's."""
+    return client.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout
+
+
+def variant(cast_to: Any, options: Options) -> Hashable:
+    """What decides a call's answer beside its URL, headers and body: its query, and what is made of the JSON."""
+    parser: Any = options.post_parser
+    if isinstance(parser, functools.partial):  # made anew for each call
+        parser = parser.func, repr(parser.args), repr(parser.keywords)
+    given = not isinstance(parser, openai.NotGiven)
+    return cast_to, repr(dict(options.params)), parser if given else None
+
+
+def key_source(client: Any) -> Any:
+    """The function that a client asks for a key before each request; None when its key is fixed."""
+    return client._api_key_provider
+
+
 def log_retry(wait: float, *, taken: int, limit: int) -> None:
     """Log a retry where and how the SDK would."""
     _base_client.log.info("Retrying request in %f seconds (retry %i of %s)", wait, taken, limit)
@@ -135,6 +169,13 @@ def response_of(result: Any) -> Any:
     if isinstance(result, HttpxBinaryResponseContent):
         return result.response
     return result if isinstance(result, http_response_types()) else None
+
+
+def raw_body(result: Any) -> bytes | None:
+    """The body of a raw response that has been read; None of anything else."""
+    if isinstance(result, LegacyAPIResponse) and result.http_response.is_closed:  # pyright: ignore[reportUnknownMemberType]
+        return result.http_response.content  # pyright: ignore[reportUnknownMemberType]
+    return None
 
 
 def request_id_of(result: Any) -> str | None:

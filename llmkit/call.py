@@ -3,80 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import anyio
 import openai
 
-from llmkit import _sdk, runtime
-from llmkit.errors import MiddlewareError
-from llmkit.record import CallRecord
-from llmkit.request import Middleware, Request, compose
+from llmkit import _sdk, attempt, runtime
+from llmkit.attempt import Attempt, Uploads
+from llmkit.errors import InvalidResponse, MiddlewareError
+from llmkit.record import CallRecord, FailedAttempt
+from llmkit.request import Middleware, Request, address_of, compose
 from llmkit.streaming.facts import answer_text, note_answer
+from llmkit.streaming.hints import advise, answer_hint
 from llmkit.streaming.taps import observed, tap, watch_loaded
 from llmkit.streaming.watch import Watch
+from llmkit.structure import invalid_response, is_checked, is_no_stream
 from llmkit.tagging import current_tags
-
-_attempt: ContextVar[Attempt | None] = ContextVar("llmkit_attempt", default=None)
-
-
-def attempt_starts(client: Any, options: _sdk.Options, retries_taken: int) -> int:
-    """Note an HTTP attempt of the call running here, about to be built from `options`; returns its retry count."""
-    attempt = _attempt.get()
-    if attempt is None or attempt.client is not client:  # a call inside the call, by another client
-        return retries_taken
-    return attempt.starts(options, retries_taken)
-
-
-class Attempt:
-    """One pass from the stack into the SDK, which may send several requests when no Retry is in the stack."""
-
-    def __init__(self, client: Any, call: Call, retries_taken: int) -> None:
-        self.client = client
-        self._call = call
-        self._retries_taken = retries_taken
-
-    def starts(self, options: _sdk.Options, retries_taken: int) -> int:
-        """Count the attempt, and note where its uploads stand so that they can be put back."""
-        self._call.record.attempts += 1
-        self._call.uploads.note(options)
-        return self._retries_taken + retries_taken
-
-
-class Uploads:
-    """Where the files of a call stood before they were sent."""
-
-    __slots__ = ("_replay",)
-
-    def __init__(self) -> None:
-        self._replay: _sdk.Replay | None = None
-
-    def note(self, options: _sdk.Options) -> None:
-        """Note where they stand now, before they are sent."""
-        self._replay = _sdk.Replay(options)
-
-    def rewind(self) -> bool:
-        """Put them back; False when the body was a one-shot stream."""
-        return self._replay is None or self._replay.rewind()
 
 
 class Call:
-    """Runs a stack around `send`, the `request` of the SDK's client, and finishes the record when all is over."""
+    """Runs a stack around the SDK's own `request` of a client, and finishes the record when all is over."""
 
-    def __init__(
-        self,
-        client: Any,
-        send: Callable[..., Any],
-        cast_to: Any,
-        options: _sdk.Options,
-        *,
-        stream: bool,
-        stream_cls: Any,
-    ) -> None:
+    def __init__(self, client: Any, cast_to: Any, options: _sdk.Options, *, stream: bool, stream_cls: Any) -> None:
         self._client = client
-        self._send_to_sdk = send
         self._cast_to = cast_to
         self._options = options
         self._idempotency_key = _sdk.idempotency_key(client, options)
@@ -88,7 +39,7 @@ class Call:
         self.uploads = Uploads()
         self._open: dict[Watch, Any] = {}
         self._running = True
-        self._base_url = str(client.base_url)
+        self._base_url = address_of(client)
         self._runtime = runtime.current(is_async=self._is_async)
         self.record = CallRecord(
             operation=_sdk.operation(options, self._base_url),
@@ -97,6 +48,7 @@ class Call:
             tags=dict(current_tags()),
             runtime=self._runtime,
         )
+        self._checked = not stream and is_checked(self.record.operation, cast_to)
 
     async def run(self, middleware: Iterable[Middleware], *, max_retries: int | None) -> Any:
         """Run the stack; the record is finished here, or when the answer that is handed out has been read."""
@@ -105,10 +57,14 @@ class Call:
             body=self._body,
             stream=self._stream,
             tags=self.record.tags,
+            headers=_sdk.headers(self._options),
+            timeout=_sdk.timeout(self._client, self._options),
             max_retries=max_retries if self._max_retries is None else self._max_retries,
+            client=self._client,
             base_url=self._base_url,
             runtime=self._runtime,
             record=self.record,
+            variant=partial(_sdk.variant, self._cast_to, self._options),
             rewind=self.uploads.rewind,
         )
         try:
@@ -120,27 +76,78 @@ class Call:
         return result
 
     async def _send(self, request: Request) -> Any:
-        options = self._options_for(request)
-        outer = _attempt.get()
-        _attempt.set(Attempt(self._client, self, request.retries_taken))
+        this = Attempt(request, self.uploads)
+        options = self._options_for(request, this)
+        outer = attempt.current.get()
+        attempt.current.set(this)
         try:
-            result = self._send_to_sdk(self._cast_to, options, stream=self._stream, stream_cls=self._stream_cls)
-            if inspect.isawaitable(result):
-                result = await result
+            result = await self._answer(request, options, this)
+        except Exception as error:
+            invalid = this.unreadable(error) if self._checked else None
+            self._note_failure(invalid or error, request)
+            if invalid is not None:
+                raise invalid from None  # the error's own text may quote the answer
+            raise
+        except BaseException:
+            late = None if request.deadlines is None else request.deadlines.passed()
+            if late is not None:  # cancelled by a Timeouts above, not by the caller
+                self._note_failure(late, request)
+            raise
         finally:
-            _attempt.set(outer)  # without a token, which a task dropped by its loop could not give back
+            attempt.current.set(outer)  # without a token, which a task dropped by its loop could not give back
         _sdk.count_retries_taken(result, request.retries_taken)
         self._observe(result, request)
         return result
 
-    def _options_for(self, request: Request) -> _sdk.Options:
-        options = self._options.model_copy()
+    async def _answer(self, request: Request, options: _sdk.Options, this: Attempt) -> Any:
+        result = request.client._llmkit_request(
+            self._cast_to, options, stream=self._stream, stream_cls=self._stream_cls
+        )
+        if inspect.isawaitable(result):
+            result = await result
+        if self._checked:
+            this.check(result, request.body)
+        elif self._stream:
+            await self._refuse_page(result)
+        return result
+
+    def _options_for(self, request: Request, this: Attempt) -> _sdk.Options:
+        asked, options = self._asked, self._options.model_copy()
+        if self._checked and not isinstance(options.post_parser, openai.NotGiven):
+            options.post_parser = this.checking(options.post_parser, request.body)
         options.idempotency_key = self._idempotency_key
-        if request.body is not self._asked.body and not _sdk.with_body(options, request.body):
+        if request.body is not asked.body and not _sdk.with_body(options, request.body):
             raise MiddlewareError(f"a middleware changed the body of {request.operation}, which is no JSON object")
+        if request.headers is not asked.headers:
+            _sdk.set_headers(options, request.headers)
+        if request.timeout is not asked.timeout:
+            options.timeout = request.timeout
         if request.max_retries is not None:
             options.max_retries = request.max_retries
         return options
+
+    async def _refuse_page(self, result: Any) -> None:
+        """A web page in place of a stream would be a stream without events."""
+        if isinstance(result, openai.Stream | openai.AsyncStream):
+            response: Any = result.response  # pyright: ignore[reportUnknownMemberType]
+            if is_no_stream(response):
+                await self._close(response)
+                raise invalid_response("a stream of events", response, operation=self.record.operation)
+
+    def _note_failure(self, error: Exception, request: Request) -> None:
+        if not isinstance(error, InvalidResponse):
+            response = getattr(error, "response", None)
+            self.record.headers = {} if response is None else response.headers
+        self.record.failures.append(
+            FailedAttempt(
+                at=self.record.elapsed(),
+                model=request.model,
+                base_url=request.base_url,
+                error=type(error).__name__,
+                error_code=error.code if isinstance(error, openai.APIError) else None,
+                status_code=error.status_code if isinstance(error, openai.APIStatusError) else None,
+            )
+        )
 
     def _observe(self, result: Any, request: Request) -> None:
         self.record.error = self.record.error_code = None  # an earlier attempt's
@@ -155,6 +162,7 @@ class Call:
             hides_usage=_asks_for_usage(request.body) and not _asks_for_usage(self._body),
             on_end=lambda: self._ended(watch),
         )
+        watch.deadlines = request.deadlines
         if response.is_closed:
             watch_loaded(response, watch)
             return
@@ -165,6 +173,7 @@ class Call:
         record = self.record
         record.request_id = _sdk.request_id_of(result) or record.request_id
         note_answer(record, result)
+        record.hint = answer_hint(record, result)
         record.complete = record.error is None
         if record.capture_content:
             record.answer = answer_text(result)
@@ -202,6 +211,9 @@ class Call:
             record.error_code = error.code
         if isinstance(error, openai.APIStatusError):
             record.status_code, record.request_id = error.status_code, error.request_id
+        if isinstance(error, InvalidResponse):
+            record.request_id = error.request_id
+        advise(record, error)
         self._running = False
         record.finish()
 

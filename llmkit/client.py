@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, cast
@@ -12,7 +13,8 @@ import httpx2
 import openai
 
 from llmkit import _sdk
-from llmkit.call import Call, attempt_starts
+from llmkit.attempt import Attempt
+from llmkit.call import Call
 from llmkit.fast import members as fast
 from llmkit.fast.bodies import send_remembered
 from llmkit.fast.events import quick
@@ -27,6 +29,8 @@ from llmkit.transport import SyncTransport, Transport, new_http_client
 if TYPE_CHECKING:
     from openai.auth import WorkloadIdentity, X509WorkloadIdentity
 
+    from llmkit.middleware.key_ring import KeyRing
+
 ClientT = TypeVar("ClientT", bound="openai.OpenAI | openai.AsyncOpenAI")
 AnyT = TypeVar("AnyT")
 KeyT = TypeVar("KeyT")
@@ -35,7 +39,7 @@ HttpT = TypeVar("HttpT")
 
 
 class _SharedOptions(TypedDict, Generic[KeyT, HttpT], total=False):
-    api_key: str | KeyT | None
+    api_key: str | KeyT | KeyRing | None
     admin_api_key: str | None
     workload_identity: WorkloadIdentity | X509WorkloadIdentity | None
     organization: str | None
@@ -89,6 +93,14 @@ def _stack(middleware: Iterable[Middleware] | None, *, max_retries_stated: bool)
     return _Stack(middleware=layers, max_retries_stated=max_retries_stated, fast=fast.is_on())
 
 
+def _with_ring(
+    layers: tuple[Middleware, ...], options: dict[str, Any], **which: Any
+) -> tuple[tuple[Middleware, ...], dict[str, Any]]:
+    """`middleware.key_ring.with_ring`, for those who have imported KeyRing: the others have none."""
+    module = sys.modules.get("llmkit.middleware.key_ring")
+    return (layers, options) if module is None else module.with_ring(layers, options, **which)
+
+
 def _plugged(cls: type[AnyT]) -> type[AnyT]:
     """Put the stack into a subclass of an SDK client: `request` runs it, copies keep it."""
     base = cast("Any", cls.__mro__[1])
@@ -102,10 +114,19 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
         transport: str | None = None,
         **options: Any,
     ) -> None:
-        self._llmkit = _stack(middleware, max_retries_stated="max_retries" in options)
+        stack = _stack(middleware, max_retries_stated="max_retries" in options)
+        layers, options = _with_ring(stack.middleware, options, is_async=_sdk.is_async_client(cls))
+        self._llmkit = replace(stack, middleware=layers)
         order = type(self).__mro__
         made = new_http_client(order[order.index(cls) + 1], transport, options)
-        cast("Any", super(cls, self)).__init__(*args, **options if made is None else options | {"http_client": made})
+        options = options if made is None else options | {"http_client": made}
+        try:
+            cast("Any", super(cls, self)).__init__(*args, **options)
+        except openai.OpenAIError as error:
+            from llmkit.guidance import note_missing_key  # only who has no key waits for it
+
+            note_missing_key(error)
+            raise
         if made is not None:
             made.base_url = self.base_url
 
@@ -113,8 +134,9 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
     @functools.wraps(base.copy)
     def copy(self: Any, *args: Any, middleware: Iterable[Middleware] | None = None, **options: Any) -> Any:
         stack: _Stack = self._llmkit
-        if middleware is not None:
-            stack = replace(stack, middleware=check_middleware(middleware))
+        layers = stack.middleware if middleware is None else check_middleware(middleware)
+        layers, options = _with_ring(layers, options, is_async=_sdk.is_async_client(cls), before=stack.middleware)
+        stack = replace(stack, middleware=layers)
         if not isinstance(options.get("max_retries", openai.NOT_GIVEN), openai.NotGiven):
             stack = replace(stack, max_retries_stated=True)
         copied = cast("Any", super(cls, self)).copy(*args, **options)
@@ -122,7 +144,8 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
         return copied
 
     def _build_request(self: Any, options: Any, *, retries_taken: int = 0) -> Any:
-        retries_taken = attempt_starts(self, options, retries_taken)
+        if (attempt := Attempt.of(self)) is not None:
+            retries_taken = attempt.starts(options, retries_taken)
         if self._llmkit.fast and writes_bodies:
             options = send_remembered(self, options)
         return cast("Any", super(cls, self))._build_request(options, retries_taken=retries_taken)
@@ -133,7 +156,8 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
         "__init__": __init__,
         "copy": copy,
         "with_options": copy,  # the SDK binds its own `copy` under this name when its class is made
-        "request": _request(cls, base),
+        "request": _request(base),
+        "_llmkit_request": property(lambda self: cast("Any", super(cls, self)).request),
         "_build_request": _build_request,
     }
     for name, member in members.items():
@@ -142,11 +166,8 @@ def _plugged(cls: type[AnyT]) -> type[AnyT]:
     return cls
 
 
-def _request(cls: Any, base: Any) -> Callable[..., Any]:
+def _request(base: Any) -> Callable[..., Any]:
     """`request` of a plugged client: the stack around the SDK's own."""
-
-    def sdk(self: Any) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", cast("Any", super(cls, self)).request)
 
     def faster(self: Any, options: Any, stream_cls: Any) -> Any:
         if not self._llmkit.fast:
@@ -156,7 +177,7 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
 
     def start(self: Any, cast_to: Any, options: Any, stream: bool, stream_cls: Any) -> Coroutine[Any, Any, Any]:
         stack: _Stack = self._llmkit
-        call = Call(self, sdk(self), cast_to, options, stream=stream, stream_cls=stream_cls)
+        call = Call(self, cast_to, options, stream=stream, stream_cls=stream_cls)
         return call.run(stack.middleware, max_retries=stack.ceiling(self))
 
     if inspect.iscoroutinefunction(base.request):
@@ -167,7 +188,7 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
         ) -> Any:
             stream_cls = faster(self, options, stream_cls)
             if not self._llmkit.middleware:
-                return await sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
+                return await self._llmkit_request(cast_to, options, stream=stream, stream_cls=stream_cls)
             return await start(self, cast_to, options, stream, stream_cls)
 
         return request_async
@@ -176,7 +197,7 @@ def _request(cls: Any, base: Any) -> Callable[..., Any]:
     def request(self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         stream_cls = faster(self, options, stream_cls)
         if not self._llmkit.middleware:
-            return sdk(self)(cast_to, options, stream=stream, stream_cls=stream_cls)
+            return self._llmkit_request(cast_to, options, stream=stream, stream_cls=stream_cls)
         return drive(start(self, cast_to, options, stream, stream_cls))
 
     return request
@@ -266,8 +287,9 @@ def wrap(client: ClientT, *, middleware: Iterable[Middleware] | None = None) -> 
     if isinstance(getattr(client, "_llmkit", None), _Stack):
         return cast("ClientT", cast("Any", client).copy(middleware=middleware))
     stack = _stack(middleware, max_retries_stated=False)
-    plugged = cast("Any", client.copy())
-    plugged._llmkit = stack
+    layers, options = _with_ring(stack.middleware, {}, is_async=isinstance(client, openai.AsyncOpenAI))
+    plugged = cast("Any", client.copy(**options))
+    plugged._llmkit = replace(stack, middleware=layers)
     plugged.__class__ = _plugged_subclass(cast("Any", type(client)))
     return cast("ClientT", plugged)
 

@@ -9,11 +9,27 @@ openai.OpenAIError
     ├── InvalidSink          what was given as a sink cannot be one (also a TypeError)
     ├── InvalidMiddleware    what was given as `middleware=` cannot be one (also a TypeError)
     ├── MiddlewareError      a middleware broke its contract while a call ran (also a RuntimeError)
-    └── InvalidTag           a tag's value is not text, a number or a bool (also a TypeError)
+    ├── InvalidTag           a tag's value is not text, a number or a bool (also a TypeError)
+    ├── InvalidResponse      the server's answer is not what the SDK's types promise
+    ├── RateLimitTimeout     no room under a RateLimit in the time given (also a TimeoutError)
+    ├── CallTimeout          a limit of a Timeouts was reached (also an openai.APITimeoutError)
+    ├── CircuitOpen          a model that keeps failing is left alone for a while
+    ├── BudgetExceeded       a Budget is spent
+    ├── UnknownPrice         a Budget of dollars does not know what a model costs
+    ├── LedgerUnavailable    the SQLite file of a Budget cannot be used
+    ├── NoUsableKey          every key of a KeyRing is parked
+    └── RedisUnavailable     a Redis server that is shared does not answer
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import httpx2
 import openai
 
 
@@ -38,3 +54,116 @@ class MiddlewareError(LLMKitError, RuntimeError):
 
 class InvalidTag(LLMKitError, TypeError):
     """A tag's value is not text, a number or a bool."""
+
+
+class RedisUnavailable(LLMKitError):
+    """The Redis server that processes share does not answer."""
+
+
+class InvalidResponse(LLMKitError, ValueError):
+    """The server answered with success, and with something else than the SDK's types promise.
+
+    `missing` says what is not there or not readable, such as "choices[0].message" or "JSON at byte 17"; `response` is
+    the HTTP response, with the body as it came.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        missing: str = "",
+        status_code: int | None = None,
+        content_type: str | None = None,
+        request_id: str | None = None,
+        response: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.missing = missing
+        self.status_code = status_code
+        self.content_type = content_type
+        self.request_id = request_id
+        self.response = response
+
+
+class CallTimeout(LLMKitError, openai.APITimeoutError):
+    """A call, or a wait within its stream, took longer than a `Timeouts` allows.
+
+    `limit` is "total", "first_token" or "between_tokens", and `seconds` what it is set to. `request` has no more than
+    the client's base URL.
+    """
+
+    def __init__(self, limit: str, seconds: float, request: httpx2.Request) -> None:
+        message = f"Timed out: Timeouts({limit}={seconds:g}) allows {seconds:g} seconds."
+        super(openai.APITimeoutError, self).__init__(message=message, request=request)
+        self.limit = limit
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit, self.seconds, self.request), self.__dict__
+
+
+class RateLimitTimeout(LLMKitError, TimeoutError):
+    """A call waited for room under a `RateLimit` for as long as its `timeout` allows.
+
+    `bucket` is the limit's name, `waited` the seconds, `needed` the tokens that the call wanted to reserve.
+    """
+
+    def __init__(self, message: str, *, bucket: str = "", waited: float = 0.0, needed: int = 0) -> None:
+        super().__init__(message)
+        self.bucket = bucket
+        self.waited = waited
+        self.needed = needed
+
+
+class NoUsableKey(LLMKitError):
+    """Every key of a KeyRing is parked; the message has their labels, why, and when the next one is tried again."""
+
+
+class CircuitOpen(LLMKitError):
+    """A CircuitBreaker does not send calls of a model that keeps failing; it tries one in `retry_in` seconds."""
+
+    def __init__(self, message: str, *, retry_in: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_in = retry_in
+
+
+class BudgetExceeded(LLMKitError):
+    """A `Budget` has no room for a call, which was not sent.
+
+    `name` is the limit, such as "daily_usd"; `limit`, `spent` (with what is set aside for running calls) and
+    `expected` (by this call) are tokens as int or dollars as Decimal; `per` has the tags whose budget it is, such as
+    {"user": "alice"}; `resets_at` is in UTC.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str,
+        limit: int | Decimal,
+        spent: int | Decimal,
+        expected: int | Decimal,
+        per: Mapping[str, str | int | float | bool],
+        resets_at: datetime,
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.limit = limit
+        self.spent = spent
+        self.expected = expected
+        self.per = per
+        self.resets_at = resets_at
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = ("name", "limit", "spent", "expected", "per", "resets_at")
+        return partial(type(self), str(self), **{field: getattr(self, field) for field in fields}), (), self.__dict__
+
+
+class UnknownPrice(LLMKitError):
+    """A `Budget` of dollars does not know what a call costs, which was not sent."""
+
+
+class LedgerUnavailable(LLMKitError):
+    """The SQLite file of a `Budget` is locked, damaged, not writable, or not one of this llmkit's."""

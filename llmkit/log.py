@@ -26,13 +26,19 @@ _KNOWN = (
     "latency",
     "time_to_first_token",
     "attempts",
+    "key",
+    "sent_model",
+    "sent_to",
     "error",
     "error_code",
     "status_code",
+    "hint",
     "prompt",
     "answer",
 )
 """Fields of the record that are logged when they are known, in this order."""
+_NOT_ZERO = ("stream", "estimated", "trimmed_messages", "retry_wait", "limit_wait")
+"""Fields that are logged when they are neither False nor 0."""
 
 
 _encode = json.JSONEncoder(default=repr).encode
@@ -48,7 +54,7 @@ class StructlogSink:
     With your own `structlog.configure(...)` the event goes through it unchanged. Without, it goes to stderr:
     readable in a terminal, JSON when piped; `format` or the environment's `LLMKIT_LOG_FORMAT` ("console" or "json")
     decides otherwise. `logger` is a structlog logger to use instead of both. Calls that failed are warnings with the
-    error's class and code; its message is left out, because it may quote the request.
+    error's class, its code and what to do; the message is left out, because it may quote the request.
     """
 
     def __init__(self, *, logger: Any = None, format: LogFormat | None = None) -> None:
@@ -96,20 +102,22 @@ def fields(record: CallRecord) -> dict[str, Any]:
     """The event's key-value pairs; what is unknown is left out, times are in seconds."""
     event: dict[str, Any] = {"operation": record.operation}
     for name in _KNOWN:
-        value = getattr(record, name)
-        if value is not None:
-            event[name] = round(value, 4) if isinstance(value, float) else value
+        if (value := getattr(record, name)) is not None:
+            event[name] = _rounded(value)
     if record.request_id is not None:
         event["openai_request_id"] = record.request_id  # `request_id` is often bound to the web request
     if record.finish_reasons:
         event["finish_reason"] = ",".join(record.finish_reasons)
     if record.tags:
         event["tags"] = dict(record.tags)
-    flags = ("stream", "estimated", "trimmed_messages")
-    event.update({name: getattr(record, name) for name in flags if getattr(record, name)})
+    event.update({name: _rounded(value) for name in _NOT_ZERO if (value := getattr(record, name))})
     if not record.complete:
         event["complete"] = False
     return event
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _own_logger(stream: TextIO, chosen: str | None) -> Any:

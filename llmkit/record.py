@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import InitVar, dataclass, field
 from typing import Any, cast
@@ -36,6 +36,20 @@ def check_sinks(sinks: Iterable[Sink]) -> tuple[Sink, ...]:
     return tuple(sinks)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedAttempt:
+    """A pass into the SDK that did not give an answer."""
+
+    at: float
+    """When it failed, seconds after the call began."""
+    model: str | None
+    base_url: str
+    error: str
+    """The class name of what was raised."""
+    error_code: str | None
+    status_code: int | None
+
+
 @dataclass(kw_only=True)
 class CallRecord:
     """Everything known about one logical call, retries and stream included; `dataclasses.asdict` makes it data.
@@ -62,6 +76,16 @@ class CallRecord:
     """HTTP requests made, retries included."""
     retry_wait: float = 0.0
     """Time spent waiting between attempts."""
+    limit_wait: float = 0.0
+    """Time spent waiting for a rate limit of llmkit's."""
+    failures: list[FailedAttempt] = field(default_factory=list[FailedAttempt])
+    """What went wrong on the way, in order; empty when the first attempt answered."""
+    key: str | None = None
+    """The label of the API key used last, "...wxyz", where a KeyRing chose it."""
+    sent_model: str | None = None
+    """The model that was asked in place of `model`, by a Route or a Fallback."""
+    sent_to: str | None = None
+    """The base URL of the client that was asked in place of the call's own, by a Fallback."""
 
     response_model: str | None = None
     """The model that answered, such as a dated snapshot."""
@@ -95,6 +119,9 @@ class CallRecord:
     error_code: str | None = None
     """The API's own code, such as "insufficient_quota"."""
 
+    hint: str | None = None
+    """What to do about an error or about an answer that is cut short, refused or empty."""
+
     capture_content: bool = field(default=False, repr=False)
     """Set by a layer that was asked to log texts; nothing is kept otherwise."""
     prompt: Any = field(default=None, repr=False)
@@ -108,6 +135,8 @@ class CallRecord:
         # Not fields: they are no facts about the call, and go when it is over.
         self._clock: Runtime | None = runtime
         self._context: Context | None = copy_context()
+        self.headers: Mapping[str, str] = {}
+        """Of the last answer of the server, for the layers of the stack."""
         self._sinks: list[Sink] = []
         self._began = runtime.monotonic()
         self.started_at = runtime.time()
@@ -138,6 +167,7 @@ class CallRecord:
                 context.run(sink, self)
             except Exception as error:  # noqa: BLE001 - a broken sink must not fail the user's call
                 _report(sink, error)
+        self.headers = {}  # whoever keeps records does not keep these
 
 
 def _report(sink: Sink, error: Exception) -> None:

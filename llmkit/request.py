@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import CoroutineType, MappingProxyType
 from typing import Any, Protocol, cast
 
 import openai
 
+from llmkit.deadlines import Deadlines
 from llmkit.errors import InvalidMiddleware, MiddlewareError
 from llmkit.record import CallRecord
 from llmkit.runtime import Runtime
@@ -32,15 +33,25 @@ class Request:
     """Whether the caller asked for a stream."""
     tags: Mapping[str, Tag]
     """Who and what for, from `llmkit.tags`."""
+    headers: Mapping[str, str] = field(repr=False)
+    """The call's own headers (`extra_headers`); the client adds its own and the key when the request is built."""
+    timeout: Any
+    """Seconds, an `openai.Timeout` or None: the call's own, else the client's."""
     max_retries: int | None
     """The caller's ceiling (constructor, `with_options`, per call), or None when they set none."""
     retries_taken: int = 0
     """Attempts that came before this one."""
+    client: Any = field(repr=False)
+    """The client that sends the request; another one, with a stack of llmkit's, may take its place."""
     base_url: str
     runtime: Runtime = field(repr=False)
     record: CallRecord = field(repr=False)
+    variant: Callable[[], Hashable] = field(repr=False)
+    """What decides the answer beside URL, headers and body: `extra_query`, and what the SDK makes of the JSON."""
     rewind: Callable[[], bool] = field(repr=False)
     """Make the request sendable again: uploaded files go back to their start. False when they cannot."""
+    deadlines: Deadlines | None = field(default=None, repr=False)
+    """The limits of a Timeouts above, which hold for the stream that is opened."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.body, MappingProxyType):
@@ -52,19 +63,47 @@ class Request:
         *,
         model: str | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: Any = ...,
+        client: Any = None,
         max_retries: int | None = None,
         retries_taken: int | None = None,
+        deadlines: Deadlines | None = None,
     ) -> Request:
         """A copy with these changes; the caller's own messages and body are never touched.
 
         A new `model` goes where there is one: requests without a model stay as they are.
         """
+        if client is not None:
+            _check_client(client, instead_of=self.client)
         new_body = self.body if body is None else body
         return dataclasses.replace(
             self,
             body={**new_body, "model": model} if model is not None and "model" in new_body else new_body,
+            headers=self.headers if headers is None else headers,
+            timeout=self.timeout if timeout is ... else timeout,
+            client=self.client if client is None else client,
+            base_url=self.base_url if client is None else address_of(client),
             max_retries=self.max_retries if max_retries is None else max_retries,
             retries_taken=self.retries_taken if retries_taken is None else retries_taken,
+            deadlines=self.deadlines if deadlines is None else deadlines,
+        )
+
+
+def address_of(client: Any) -> str:
+    """A client's base URL, without the user name and password that it may have."""
+    url = client.base_url
+    return str(url.copy_with(userinfo=b"") if url.userinfo else url)
+
+
+def _check_client(client: Any, *, instead_of: Any) -> None:
+    if not hasattr(client, "_llmkit"):
+        name = type(client).__qualname__
+        raise MiddlewareError(f"a call cannot be sent by a {name} without a stack; pass llmkit.wrap(client)")
+    if isinstance(client, openai.AsyncOpenAI) != isinstance(instead_of, openai.AsyncOpenAI):
+        raise MiddlewareError(
+            f"a call of {type(instead_of).__qualname__} cannot be sent by {type(client).__qualname__}: one is async "
+            "and the other is not"
         )
 
 
@@ -132,14 +171,14 @@ def compose(middleware: Iterable[Middleware], send: CallNext) -> CallNext:
 class Step:
     """One layer of one call: runs the middleware and holds it to its contract."""
 
-    __slots__ = ("_below", "_call_next", "_error", "_result", "layer")
+    __slots__ = ("_below", "_call_next", "_errors", "_result", "layer")
 
     def __init__(self, layer: Middleware, call_next: CallNext) -> None:
         self.layer = layer
         self._call_next = call_next
         self._below: Coroutine[Any, Any, Any] | None = None
         self._result: Any = ...
-        self._error: BaseException | None = None
+        self._errors: tuple[BaseException, ...] = ()
 
     async def __call__(self, request: Request) -> Any:
         """Run the layer; `MiddlewareError` when it breaks its contract."""
@@ -149,7 +188,8 @@ class Step:
         try:
             result = await awaitable
         except Exception as error:
-            if error is not self._error and not isinstance(error, openai.OpenAIError):
+            from_below = any(error is seen for seen in self._errors)
+            if not from_below and not isinstance(error, openai.OpenAIError):
                 error.add_note(f"Raised by the middleware {name_of(self.layer)} of this client.")
             raise
         if result is None and self._result is not None:
@@ -166,7 +206,7 @@ class Step:
         try:
             self._result = await self._call_next(request)
         except BaseException as error:
-            self._error = error
+            self._errors += (error,)
             raise
         return self._result
 

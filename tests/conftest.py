@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from redis_servers import LocalRedis, shared_url
 
 from llmkit.tokens import vocabulary
 
@@ -17,3 +20,19 @@ def loaded_vocabularies() -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis: LLMKIT_TEST_REDIS_URL if that is set, else one of this test run's. Use keys of your own."""
+    with shared_url() as url:
+        yield url
+
+
+@pytest.fixture
+def local_redis() -> Iterator[LocalRedis]:
+    """A real Redis for one test, which may kill and restart it."""
+    server = LocalRedis()
+    server.start()
+    yield server
+    server.kill()

@@ -74,3 +74,19 @@ def test_the_texts_are_the_same_in_each_process_and_differ_from_each_other(bench
     assert benchmarks.text("a").split()[:3] == benchmarks.text("a").split()[:3]
     assert benchmarks.text("a") != benchmarks.text("b")
     assert [part["role"] for part in benchmarks.conversation(4, "a")] == ["system", "user", "assistant", "user"]
+
+
+def test_the_full_stack_weathers_a_storm() -> None:
+    script = PROJECT / "benchmarks" / "chaos.py"
+    done = subprocess.run(
+        [sys.executable, script, "--calls", "180", "--at-once", "60"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2_000:]
+    assert done.stdout.endswith("0 faults\n")
+
+
+def test_what_each_layer_costs_is_printed() -> None:
+    script = PROJECT / "benchmarks" / "layers.py"
+    done = subprocess.run([sys.executable, script, "--rounds", "1"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\| `.+` \| -?\d+ \|$", done.stdout, re.MULTILINE)) == 8

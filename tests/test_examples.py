@@ -1,4 +1,4 @@
-"""Every example runs; the Python blocks of each section of the README run, against FakeOpenAI."""
+"""Every example runs; the Python blocks of each section of the README and the docs run, against FakeOpenAI."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ import llmkit
 from llmkit.testing import FakeOpenAI
 
 PROJECT = Path(__file__).parent.parent
-SECTIONS = [
-    "".join(re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
-    for section in (PROJECT / "README.md").read_text().split("\n## ")
-]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+SECTIONS = {
+    f"{page.name}: {section.splitlines()[0].strip('# ')}": "".join(
+        re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    )
+    for page in PAGES
+    for section in page.read_text().split("\n## ")
+}
 
 
 def run_example(name: str) -> subprocess.CompletedProcess[str]:
@@ -36,6 +40,7 @@ def test_every_example_has_a_test_here() -> None:
         "conversation.py",
         "fastapi_stream.py",
         "own_middleware.py",
+        "production.py",
         "quickstart.py",
         "weather_tools.py",
     }
@@ -72,27 +77,40 @@ def test_the_weather_tools_answer_with_a_forecast() -> None:
     assert "3 calls of the model, 8 messages" in done.stdout
 
 
+def test_the_production_stack_meets_each_trouble() -> None:
+    done = run_example("production.py")
+    assert (
+        "gpt-4o with key ...bbbb: 2 attempts, waited 0.0 s; on the way: AuthenticationError 401; ended with"
+        in done.stdout
+    )
+    assert re.search(r"gpt-4o-mini with key \.\.\.bbbb: 4 attempts, waited 3\.\d s;", done.stdout)
+    assert "the budget daily_tokens of user 'bob' has no room for this call: 54 tokens of 150" in done.stdout
+    assert "model_not_found: " in done.stdout
+    assert "asking gpt-4o-mini" in done.stderr
+
+
 def test_the_payment_is_approved_in_another_process_and_made_once() -> None:
     done = run_example("approval.py")
     assert "no terminal or no key" in done.stdout
     assert "Paid in all: 120.50 euros in 1 payment(s)." in done.stdout
 
 
-@pytest.mark.parametrize("number", [number for number, code in enumerate(SECTIONS) if code])
-async def test_the_blocks_of_a_readme_section_run(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("section", [title for title, code in SECTIONS.items() if code])
+async def test_the_blocks_of_a_section_run(section: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     fake = FakeOpenAI()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
+    monkeypatch.setenv("OPENAI_API_KEYS", "sk-one-of-two, sk-two-of-two")
     monkeypatch.setattr(
         "httpx2.AsyncHTTPTransport.handle_async_request", fake.async_http_client()._transport.handle_async_request
     )
     namespace: dict[str, Any] = {"llmkit": llmkit, "pytest": pytest, "AsyncOpenAI": llmkit.AsyncOpenAI}
     namespace |= {"client": fake.async_client(), "__name__": "readme"}
-    code = compile(SECTIONS[number], f"README section {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(SECTIONS[section], section, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)
     if inspect.isawaitable(result):
         await result
 
 
 def test_the_readme_has_blocks() -> None:
-    assert len([code for code in SECTIONS if code]) >= 6
+    assert len([code for code in SECTIONS.values() if code]) >= 9

@@ -14,19 +14,30 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "runtime", "tokens", "usage"},
-    {"tagging", "retries", "streaming.sse", "streaming.surrogates", "context", "prompts"},
+    {"_lazy", "errors", "figures", "runtime", "tokens", "usage"},
+    {"tagging", "retries", "deadlines", "fallbacks", "breaker", "streaming.sse"},
+    {"streaming.surrogates", "context", "prompts"},
     {"tools"},
     {"record"},
-    {"request", "log", "streaming"},
-    {"sync", "_sdk"},
+    {"request", "log", "streaming", "structure", "guidance"},
+    {"sync", "_sdk", "expected", "redis_server"},
+    {"attempt", "limits", "keys", "budgets"},
     {"fast", "middleware", "server_count", "tools.loop", "transport"},
     {"conversation"},
     {"call"},
     {"client"},
     {"testing"},
 ]
-PURE = {"errors", "retries", "tokens.estimate", "streaming.sse", "streaming.surrogates"}
+PURE = {
+    "breaker",
+    "errors",
+    "fallbacks",
+    "limits.bucket",
+    "retries",
+    "tokens.estimate",
+    "streaming.sse",
+    "streaming.surrogates",
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -16,7 +16,7 @@ from surfaces import CHAT
 
 import llmkit
 from llmkit import CallRecord, StructlogSink, UsageLog, log
-from llmkit.testing import FakeOpenAI
+from llmkit.testing import FakeOpenAI, VirtualClock
 
 
 @pytest.fixture(autouse=True)
@@ -194,3 +194,29 @@ async def test_texts_are_logged_only_when_asked_for(capsys: pytest.CaptureFixtur
     event = json.loads(capsys.readouterr().err)
     assert event["prompt"] == CHAT["messages"]
     assert event["answer"] == "blue"
+
+
+async def test_what_to_do_is_logged_with_a_failure_and_with_an_answer_cut_short(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(openai.RateLimitError):
+        await one_call(FakeOpenAI().error(429, code="insufficient_quota"))
+    event = json.loads(capsys.readouterr().err)
+    assert (event["level"], event["hint"][:10]) == ("warning", "Add credit")
+    await one_call(FakeOpenAI().reply("half of", finish_reason="length"))
+    event = json.loads(capsys.readouterr().err)
+    assert (event["level"], event["hint"][:18]) == ("info", "The answer was cut")
+    await one_call()
+    assert "hint" not in json.loads(capsys.readouterr().err)
+
+
+def test_what_the_layers_did_is_logged_where_they_did_something() -> None:
+    record = CallRecord(operation="chat.completions", model="gpt-4o", runtime=VirtualClock())
+    names = {"retry_wait", "limit_wait", "key", "sent_model", "sent_to", "trimmed_messages"}
+    assert names.isdisjoint(log.fields(record))
+    record.retry_wait, record.limit_wait, record.trimmed_messages = 1.23456, 2.0, 3
+    record.key, record.sent_model, record.sent_to = "...wxyz", "gpt-4o-mini", "https://api.openai.com/v1/"
+    logged = log.fields(record)
+    assert (logged["retry_wait"], logged["limit_wait"], logged["trimmed_messages"]) == (1.2346, 2.0, 3)
+    assert (logged["key"], logged["sent_model"]) == ("...wxyz", "gpt-4o-mini")
+    assert logged["sent_to"] == "https://api.openai.com/v1/"

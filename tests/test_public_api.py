@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 import llmkit
+import llmkit.budgets
 import llmkit.context
 import llmkit.conversation
+import llmkit.guidance
+import llmkit.limits
 import llmkit.prompts
 import llmkit.streaming
 import llmkit.testing
@@ -26,6 +29,9 @@ PROJECT = Path(__file__).parent.parent
     "module",
     [
         llmkit,
+        llmkit.budgets,
+        llmkit.guidance,
+        llmkit.limits,
         llmkit.testing,
         llmkit.tokens,
         llmkit.context,
@@ -55,7 +61,8 @@ def test_star_import_gives_what_is_promised() -> None:
 def test_a_wrong_name_is_an_attribute_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match="module 'llmkit' has no attribute 'Cache2'"):
         _ = llmkit.Cache2  # type: ignore[attr-defined]
-    for module in (llmkit.testing, llmkit.tokens, llmkit.context, llmkit.conversation, llmkit.prompts):
+    lazy = (llmkit.testing, llmkit.tokens, llmkit.context, llmkit.conversation, llmkit.prompts)
+    for module in (*lazy, llmkit.limits, llmkit.budgets):
         with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'nothing'"):
             _ = module.nothing  # type: ignore[attr-defined]
 

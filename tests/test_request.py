@@ -281,11 +281,32 @@ async def test_an_exception_of_a_middleware_comes_out_as_it_is_with_a_note_that_
     assert fake.open_streams == 0
 
 
-async def test_errors_of_the_api_pass_without_a_note() -> None:
+async def test_an_error_from_below_is_not_said_to_be_of_a_layer_that_raises_it_later() -> None:
+    failed = iter([KeyError("first"), KeyError("second")])
+
+    async def insists(request: Request, call_next: CallNext) -> Any:
+        errors = list[KeyError]()
+        for _ in range(2):
+            try:
+                await call_next(request)
+            except KeyError as error:
+                errors.append(error)
+        raise errors[0]
+
+    async def fails(request: Request, call_next: CallNext) -> Any:
+        raise next(failed)
+
+    client = FakeOpenAI().async_client(middleware=[insists, fails])
+    with pytest.raises(KeyError, match="first") as caught:
+        await client.chat.completions.create(**CHAT)
+    assert [note for note in caught.value.__notes__ if "insists" in note] == []
+
+
+async def test_errors_of_the_api_are_not_said_to_be_the_middlewares() -> None:
     client = FakeOpenAI().error(404).async_client(middleware=[passes])
     with pytest.raises(openai.NotFoundError) as caught:
         await client.chat.completions.create(**CHAT)
-    assert not hasattr(caught.value, "__notes__")
+    assert not [note for note in caught.value.__notes__ if "middleware" in note]
 
 
 async def test_a_cancelled_middleware_gives_the_connection_back() -> None:

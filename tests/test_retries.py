@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from typing import Any
 
 import httpx2
@@ -9,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.retries import MAX_SERVER_WAIT, QUOTA_CODES, server_wait, waits, worth_retrying
+from llmkit.errors import InvalidResponse, LLMKitError
+from llmkit.retries import (
+    MAX_SERVER_WAIT,
+    QUOTA_CODES,
+    check_retry_on,
+    room_for_a_retry,
+    seconds,
+    server_wait,
+    waits,
+    worth_retrying,
+)
 
 NOW = 1_700_000_000.0
 REQUEST = httpx2.Request("POST", "https://api.openai.com/v1/chat/completions")
@@ -46,6 +57,9 @@ def test_connection_errors_and_timeouts_are_worth_it_and_other_errors_are_not() 
     assert worth_retrying(openai.APIConnectionError(request=REQUEST), now=NOW)
     assert worth_retrying(openai.APITimeoutError(REQUEST), now=NOW)
     assert not worth_retrying(openai.OpenAIError("local"), now=NOW)
+    assert not worth_retrying(LLMKitError("local"), now=NOW)
+    assert not worth_retrying(TimeoutError(), now=NOW)
+    assert worth_retrying(InvalidResponse("no JSON", operation="responses", missing="JSON"), now=NOW)
     assert server_wait(openai.APITimeoutError(REQUEST), now=NOW) is None
 
 
@@ -69,6 +83,77 @@ def test_connection_errors_and_timeouts_are_worth_it_and_other_errors_are_not() 
 )
 def test_the_servers_wait_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert server_wait(status_error(429, **headers), now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"remaining_requests": "0", "reset_requests": "1.5s"}, 1.5),
+        ({"remaining_requests": "0", "reset_requests": "1s", "remaining_tokens": "0", "reset_tokens": "6m0s"}, 360.0),
+        ({"remaining_requests": "1", "reset_requests": "1s", "remaining_tokens": "0", "reset_tokens": "20ms"}, 0.02),
+        ({"remaining_requests": "1", "reset_requests": "9s"}, None),
+        ({"remaining_requests": "0"}, None),
+        ({"remaining_requests": "0", "reset_requests": "0s"}, None),
+        ({"remaining_requests": "0", "reset_requests": "soon"}, None),
+    ],
+)
+def test_without_a_retry_after_a_used_up_limit_says_how_long(headers: dict[str, str], seconds: float | None) -> None:
+    limits = {f"x_ratelimit_{name}": value for name, value in headers.items()}
+    assert server_wait(status_error(429, **limits), now=NOW) == seconds
+    assert server_wait(status_error(429, **limits, retry_after="2"), now=NOW) == 2
+    assert server_wait(status_error(503, **limits), now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("1h2m3s", 3723.0), ("6m0s", 360.0), ("750ms", 0.75), ("1.5s", 1.5), ("", None), ("5", None), ("1s!", None)],
+)
+def test_durations_are_read_as_the_api_writes_them(duration: str, expected: float | None) -> None:
+    assert seconds(duration) == expected
+
+
+def test_the_user_may_choose_the_errors() -> None:
+    chosen = (400, TimeoutError, openai.APIConnectionError)
+    assert worth_retrying(status_error(400), now=NOW, retry_on=chosen)
+    assert worth_retrying(TimeoutError(), now=NOW, retry_on=chosen)
+    assert worth_retrying(openai.APITimeoutError(REQUEST), now=NOW, retry_on=chosen)
+    assert not worth_retrying(status_error(500), now=NOW, retry_on=chosen)
+    assert not worth_retrying(status_error(500, x_should_retry="true"), now=NOW, retry_on=chosen)
+    assert not worth_retrying(status_error(400, x_should_retry="false"), now=NOW, retry_on=chosen)
+    assert not worth_retrying(status_error(429, code="insufficient_quota"), now=NOW, retry_on=(429,))
+
+
+def test_a_function_decides_alone() -> None:
+    quota = status_error(429, code="insufficient_quota")
+    assert worth_retrying(quota, now=NOW, retry_on=lambda error: error is quota)
+    assert not worth_retrying(status_error(500), now=NOW, retry_on=lambda error: error is quota)
+
+
+@pytest.mark.parametrize("chosen", ["429", 429, TimeoutError, ["429"], [str]])
+def test_a_choice_that_is_none_is_refused(chosen: Any) -> None:
+    with pytest.raises(TypeError, match=r"429|class"):
+        check_retry_on(chosen)
+
+
+@pytest.mark.parametrize("chosen", [None, (), (429,), {TimeoutError}, bool])
+def test_statuses_classes_and_functions_are_choices(chosen: Any) -> None:
+    check_retry_on(chosen if chosen is not bool else (lambda error: bool(error)))
+
+
+def test_retries_of_the_last_minute_are_counted() -> None:
+    recent = deque[float]()
+    asked = [0.0, 10.0, 20.0, 59.9, 60.0, 60.1, 70.0, 200.0]
+    assert [room_for_a_retry(recent, now, limit=2) for now in asked] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert list(recent) == [200.0]
 
 
 @pytest.mark.parametrize("asked", ["121", "3600", "1e999"])

@@ -24,7 +24,7 @@ from openai._utils._json import openapi_dumps
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from surfaces import CHAT
 
-from llmkit import _sdk
+from llmkit import CallNext, Request, _sdk
 from llmkit.fast import requests
 from llmkit.testing import FakeOpenAI
 
@@ -246,3 +246,36 @@ def test_a_raw_response_is_asked_for_in_a_header() -> None:
 def test_unions_are_told_by_their_origin() -> None:
     assert is_union(type(int | str))
     assert not is_union(list)
+
+
+async def test_what_a_method_makes_of_the_json_can_be_compared() -> None:
+    seen: list[Any] = []
+
+    async def watch(request: Request, call_next: CallNext) -> Any:
+        seen.append(request.variant())
+        return await call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[watch])
+    plain: Any = {"model": "m", "input": "a"}
+    for options in ({}, {}, {"encoding_format": "base64"}, {"extra_query": {"a": "b"}}):
+        await client.embeddings.create(**plain | options)
+    await client.post("/embeddings", cast_to=object, body=plain)
+    await client.post("/embeddings", cast_to=object, body=plain)
+    assert [seen.index(variant) for variant in seen] == [0, 0, 2, 3, 4, 4]
+    assert all(isinstance(hash(variant), int) for variant in seen)
+
+
+async def test_a_client_asks_the_function_that_it_keeps_for_a_key_before_each_request() -> None:
+    keys = iter(["sk-one", "sk-two", "sk-three"])
+
+    async def get_key() -> str:
+        return next(keys)
+
+    fake = FakeOpenAI().error(500, headers={"retry-after-ms": "1"})
+    client = openai.AsyncOpenAI(api_key=get_key, base_url=fake.base_url, http_client=fake.async_http_client())
+    assert _sdk.key_source(client) is _sdk.key_source(client.copy()) is get_key
+    for asked in (client, client.with_options(timeout=3)):
+        await asked.chat.completions.create(**CHAT)
+    assert [request.headers["authorization"][7:] for request in fake.requests] == ["sk-one", "sk-two", "sk-three"]
+    for plain in (openai.OpenAI(api_key="sk-x"), openai.AzureOpenAI(api_key="x", base_url="http://x", api_version="1")):
+        assert _sdk.key_source(plain) is None

@@ -1,38 +1,58 @@
-"""A canary key through every path: it must come out nowhere."""
+"""A recognisable key, prompt and answer through every error path of the full stack: they must come out nowhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 import logging
+import pickle
 import sys
 import traceback
-from collections.abc import Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
-import openai
 import pytest
+import redis
 import structlog
-from surfaces import CHAT
+from pydantic import BaseModel
 
 import llmkit
-from llmkit import CallNext, CallRecord, Request, Retry, UsageLog
+from llmkit import (
+    Budget,
+    CallNext,
+    CallRecord,
+    CircuitBreaker,
+    Context,
+    Fallback,
+    KeyRing,
+    RateLimit,
+    RedisBackend,
+    Request,
+    Retry,
+    Route,
+    Rule,
+    StructlogSink,
+    Timeouts,
+    UsageLog,
+    explain,
+)
+from llmkit.budgets import RedisLedger, SQLiteLedger
 from llmkit.testing import FakeOpenAI, virtual_time
 
-CANARY = "sk-canary-4f9a1c77d2"
+KEYS = ("sk-kingfisher-4f9a1c77d2-first", "sk-kingfisher-90b3e8e1aa-second")
 PROMPT = "the patient is called Rosalind"
+ANSWER = "she has the Zanzibar fever"
+SECRETS = (*KEYS, "kingfisher", PROMPT, "Rosalind", ANSWER, "Zanzibar")
+ECHO = f"no: {PROMPT}, {ANSWER}"
+"""What a careless server says in its error message; the SDK shows it in str(error), and nobody else may."""
 
-FAILURES: dict[str, Callable[[FakeOpenAI], object]] = {
-    "success": lambda fake: fake.reply("ANSWER-TEXT"),
-    "unauthorised": lambda fake: fake.error(401),
-    "rate limited": lambda fake: fake.error(429, headers={"retry-after": "1"}).error(429, code="insufficient_quota"),
-    "server error": lambda fake: fake.error(500).error(500).error(500),
-    "no connection": lambda fake: fake.fail(httpx2.ConnectError("refused")).fail(httpx2.ConnectError("refused")),
-    "dropped": lambda fake: fake.drop("ANSWER-TEXT", after=2),
-    "malformed": lambda fake: fake.respond(
-        httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=b"data: {oops\n\n")
-    ),
-}
+
+class Diagnosis(BaseModel):
+    text: str
 
 
 async def broken(request: Request, call_next: CallNext) -> Any:
@@ -43,42 +63,248 @@ def forgetful(request: Request, call_next: CallNext) -> Any:
     return None
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("extra", [None, broken, forgetful])
-@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-async def test_neither_key_nor_prompt_nor_answer_shows_in_any_log_repr_or_error(
-    failure: Callable[[FakeOpenAI], object],
-    extra: Any,
-    stream: bool,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    written = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", written)
-    structlog.reset_defaults()
-    fake, shown, records = FakeOpenAI(), list[str](), list[CallRecord]()
-    failure(fake)
-    layers = [UsageLog(), UsageLog(sinks=[records.append]), Retry(), *([extra] if extra else [])]
-    client = llmkit.AsyncOpenAI(
-        api_key=CANARY, base_url=fake.base_url, http_client=fake.async_http_client(), middleware=layers
+def page(body: str | bytes, kind: str = "application/json", status: int = 200) -> httpx2.Response:
+    return httpx2.Response(status, headers={"content-type": kind}, content=body)
+
+
+def refused() -> Exception:
+    error = httpx2.ConnectError("refused")
+    error.__cause__ = OSError(111, "Connection refused")
+    return error
+
+
+STATUSES = {
+    f"{status} {code or ''}".strip(): (
+        lambda fake, status=status, code=code: fake.error(status, code=code, message=ECHO)
     )
+    for status, code in [
+        (400, "context_length_exceeded"),
+        (400, "invalid_json_schema"),
+        (400, None),
+        (401, "invalid_api_key"),
+        (403, "unsupported_country_region_territory"),
+        (404, "model_not_found"),
+        (408, None),
+        (409, None),
+        (413, None),
+        (422, None),
+        (429, "rate_limit_exceeded"),
+        (429, "insufficient_quota"),
+        (500, None),
+        (503, None),
+    ]
+}
+FAILURES: dict[str, Callable[[FakeOpenAI], object]] = {
+    **STATUSES,
+    "no connection": lambda fake: fake.fail(refused()),
+    "connect timeout": lambda fake: fake.fail(httpx2.ConnectTimeout("slow")),
+    "read timeout": lambda fake: fake.fail(httpx2.ReadTimeout("slow")),
+    "pool timeout": lambda fake: fake.fail(httpx2.PoolTimeout("full")),
+    "proxy": lambda fake: fake.fail(httpx2.ProxyError("407")),
+    "half the JSON": lambda fake: fake.respond(page(json.dumps({"choices": [{"message": ANSWER}]})[:-3])),
+    "a page": lambda fake: fake.respond(page(f"<html>{ANSWER}</html>", "text/html")),
+    "another shape": lambda fake: fake.respond(page(json.dumps({"answer": ANSWER, "error": {"message": ECHO}}))),
+    "a broken event": lambda fake: fake.respond(page(f"data: {ANSWER}\n\n".encode(), "text/event-stream")),
+    "dropped": lambda fake: fake.drop(ANSWER, after=2),
+    "cut at the limit": lambda fake: fake.reply(ANSWER, finish_reason="length"),
+    "filtered": lambda fake: fake.reply(ANSWER, finish_reason="content_filter"),
+    "refused": lambda fake: fake.reply(refusal=ANSWER),
+    "answered": lambda fake: fake.reply(ANSWER),
+}
+
+
+@dataclasses.dataclass
+class Sinks:
+    """Everything that llmkit wrote, and everything that can be printed of it."""
+
+    logged: io.StringIO
+    caplog: pytest.LogCaptureFixture
+    records: list[CallRecord]
+    directory: Path
+    redis_url: str
+    prefix: str
+    shown: list[str]
+
+    def show(self, *things: Any) -> None:
+        self.shown += [form(thing) for thing in things for form in (repr, str)]
+
+    def failed(self, error: BaseException) -> None:
+        """As a log with tracebacks shows it: chained exceptions and notes included, the API's own words taken out."""
+        self.show(*getattr(error, "__notes__", []), explain(error), dataclasses.asdict(explain(error)))
+        written = "".join(traceback.format_exception(error)) + repr(error)
+        self.shown.append(written.replace(ECHO, "").replace(json.dumps(ECHO)[1:-1], ""))
+        structlog.get_logger().bind(error=type(error).__name__).warning("failed", exc_info=error)
+        logging.getLogger("user").error("failed", exc_info=error)
+
+    def everything(self) -> Iterator[str]:
+        yield self.logged.getvalue().replace(ECHO, "").replace(json.dumps(ECHO)[1:-1], "")
+        yield self.caplog.text.replace(ECHO, "")
+        yield from self.shown
+        for record in self.records:
+            yield repr(record)
+            yield json.dumps(dataclasses.asdict(record), default=str)
+        for file in self.directory.iterdir():
+            yield file.read_bytes().decode("latin-1")
+        with redis.Redis.from_url(self.redis_url) as client:
+            for key in client.scan_iter(f"{self.prefix}*"):
+                yield key.decode("latin-1")
+                yield (client.dump(key) or b"").decode("latin-1")
+                yield repr(client.hgetall(key) if client.type(key) == b"hash" else "")
+
+    def stored(self) -> set[Any]:
+        """The files and the types of Redis keys that were written."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            kinds = {client.type(key) for key in client.scan_iter(f"{self.prefix}*")}
+        return kinds | {file.name for file in self.directory.iterdir()}
+
+    def assert_clean(self) -> None:
+        for text in self.everything():
+            for secret in SECRETS:
+                assert secret not in text, text[max(0, text.index(secret) - 300) : text.index(secret) + 200]
+
+
+@pytest.fixture
+def sinks(
+    tmp_path: Path, redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Sinks]:
+    logged = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", logged)
+    structlog.reset_defaults()
+    caplog.set_level(logging.DEBUG)
+    yield Sinks(logged, caplog, [], tmp_path, redis_url, f"canary:{uuid.uuid4().hex}", [])
+    structlog.reset_defaults()
+
+
+def stack(sinks: Sinks, *, spare: Any) -> list[Any]:
+    """Every layer there is; each of them meets each failure."""
+    redis_url, prefix = sinks.redis_url, sinks.prefix
+    return [
+        UsageLog(sinks=[StructlogSink(format="json"), StructlogSink(format="console"), sinks.records.append]),
+        Budget(daily_tokens=10**6, per="user", ledger=SQLiteLedger(sinks.directory / "budget.db")),
+        Budget(monthly_usd=1000, ledger=RedisLedger(redis_url, prefix=f"{prefix}:budget")),
+        Context(),
+        Route(Rule("gpt-4o-mini", max_input_tokens=5), lambda request: None, dry_run=True),
+        Fallback("gpt-4o-mini", spare),
+        Timeouts(total=60, first_token=50, between_tokens=50),
+        CircuitBreaker(failures=2),
+        Retry(max_retries=1),
+        RateLimit(
+            requests_per_minute=600,
+            tokens_per_minute=10**6,
+            backend=RedisBackend(redis_url, prefix=f"{prefix}:limit"),
+        ),
+    ]
+
+
+async def calls(client: Any) -> AsyncIterator[Any]:
+    """One call after another, of each kind; the errors come out."""
     messages: Any = [{"role": "user", "content": PROMPT}]
-    with virtual_time(), caplog.at_level(logging.DEBUG):
+    chat: Any = {"model": "gpt-4o", "messages": messages}
+
+    async def stream() -> None:
+        async for _ in await client.chat.completions.create(**chat, stream=True):
+            pass
+
+    async def raw() -> None:
+        (await client.chat.completions.with_raw_response.create(**chat)).parse()
+
+    for call in (
+        lambda: client.chat.completions.create(**chat),
+        stream,
+        raw,
+        lambda: client.responses.create(model="gpt-4o", input=PROMPT),
+        lambda: client.embeddings.create(model="text-embedding-3-small", input=PROMPT),
+    ):
         try:
-            answer: Any = await client.chat.completions.create(model="gpt-4o", messages=messages, stream=stream)
-            if stream:
-                _ = [chunk async for chunk in answer]
-        except (openai.OpenAIError, ValueError) as error:
-            shown += ["".join(traceback.format_exception(error)), repr(error), *getattr(error, "__notes__", [])]
-    shown += [written.getvalue(), caplog.text, repr(records), repr(client), repr(layers)]
-    assert fake.requests == [] or fake.requests[0].headers["authorization"] == f"Bearer {CANARY}"
-    assert records
-    everything = "\n".join(shown)
-    for secret in (CANARY, CANARY[-8:], "Rosalind", "ANSWER-TEXT"):
-        assert secret not in everything
+            await call()
+        except Exception as error:  # noqa: BLE001 - whatever is raised must be clean
+            yield error
 
 
-def test_the_tests_own_sdk_objects_do_hold_the_key() -> None:
-    client = llmkit.AsyncOpenAI(api_key=CANARY, middleware=[])
-    assert CANARY in str(vars(client))  # so the check above would see it
-    assert CHAT["model"] not in str(vars(client))
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+async def test_no_error_path_shows_a_key_a_prompt_or_an_answer(
+    failure: Callable[[FakeOpenAI], object], sinks: Sinks
+) -> None:
+    fake, elsewhere = FakeOpenAI(), FakeOpenAI()
+    for _ in range(60):
+        failure(fake)
+        failure(elsewhere)
+    spare = llmkit.AsyncOpenAI(
+        api_key=KEYS[1], base_url="https://spare.test/v1", http_client=elsewhere.async_http_client()
+    )
+    ring, layers = KeyRing(*KEYS), stack(sinks, spare=spare)
+    client = llmkit.AsyncOpenAI(
+        api_key=ring, base_url=fake.base_url, http_client=fake.async_http_client(), middleware=layers
+    )
+    with virtual_time(), llmkit.tags(user="u-1"):
+        async for error in calls(client):
+            sinks.failed(error)
+    sinks.show(
+        client,
+        ring,
+        ring.status(),
+        layers,
+        *layers,
+        spare,
+        *(vars(layer) for layer in layers if hasattr(layer, "__dict__")),
+    )
+    assert [record.operation for record in sinks.records][:2] == ["chat.completions"] * 2
+    assert len(sinks.records) == 5
+    assert any(record.error or record.hint for record in sinks.records) == (failure is not FAILURES["answered"])
+    assert sinks.stored() >= {"budget.db", b"hash"}
+    assert fake.requests[0].headers["authorization"].removeprefix("Bearer ") in KEYS
+    sinks.assert_clean()
+
+
+async def test_llmkits_own_refusals_are_clean(sinks: Sinks) -> None:
+    fake = FakeOpenAI()
+    for _ in range(40):
+        fake.error(401, message=ECHO)
+    small: list[Any] = [
+        [Budget(daily_tokens=1, per="user")],
+        [Context(max_tokens=1, on_overflow="raise")],
+        [Context(max_tokens=1)],
+        [RateLimit(requests_per_minute=1, timeout=0.01)],
+        [CircuitBreaker(failures=1)],
+        [Fallback("gpt-4o-mini", on=(401,))],
+        [broken],
+        [forgetful],
+        [],
+    ]
+    with virtual_time(), llmkit.tags(user="u-1"):
+        for layers in small:
+            client = llmkit.AsyncOpenAI(
+                api_key=KeyRing(*KEYS),
+                base_url=fake.base_url,
+                http_client=fake.async_http_client(),
+                middleware=[UsageLog(sinks=[StructlogSink(format="json"), sinks.records.append]), *layers],
+            )
+            for _ in range(2):
+                async for error in calls(client):
+                    sinks.failed(error)
+    assert {record.error for record in sinks.records} >= {
+        "BudgetExceeded",
+        "ContextLengthExceeded",
+        "RateLimitTimeout",
+        "NoUsableKey",
+        "AuthenticationError",
+        "ValueError",
+        "MiddlewareError",
+    }
+    sinks.assert_clean()
+
+
+def test_a_ring_cannot_be_pickled_or_dumped_with_its_keys(sinks: Sinks) -> None:
+    ring = KeyRing(*KEYS)
+    try:
+        sinks.shown.append(pickle.dumps(ring).decode("latin-1"))
+    except TypeError as error:
+        sinks.show(error)
+    sinks.show(ring, vars(ring) if hasattr(ring, "__dict__") else "", ring.status())
+    sinks.assert_clean()
+
+
+def test_the_check_would_see_a_secret(sinks: Sinks) -> None:
+    sinks.show(PROMPT)
+    with pytest.raises(AssertionError, match="Rosalind"):
+        sinks.assert_clean()

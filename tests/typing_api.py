@@ -14,6 +14,7 @@ from openai.types.responses import Response
 import llmkit
 from llmkit import (
     Allow,
+    Budget,
     CallNext,
     CallRecord,
     Conversation,
@@ -184,3 +185,24 @@ async def streams_keep_the_type_of_their_events(stream: openai.AsyncStream[ChatC
             assert_type(chunk, ChatCompletionChunk)
     async for data in to_sse(stream):
         assert_type(data, bytes)
+
+
+def the_stack_for_production(azure: llmkit.AsyncAzureOpenAI, ring: llmkit.KeyRing) -> None:
+    layers: list[Middleware] = [
+        Budget(daily_usd="5", per=("user", "feature"), ledger=llmkit.SQLiteLedger("budget.db")),
+        llmkit.Route(llmkit.Rule("gpt-4o-mini", max_input_tokens=500, tags={"feature": "chat"}), lambda request: None),
+        llmkit.Fallback("gpt-4o-mini", azure, (azure, "my-deployment"), on=(429, openai.APIConnectionError)),
+        llmkit.Timeouts(total=60, first_token=10, between_tokens=5),
+        llmkit.CircuitBreaker(on=lambda error: isinstance(error, openai.APIError)),
+        Retry(max_retries=4, deadline=45, retries_per_minute=100, retry_on={429, TimeoutError}),
+        ring,
+        llmkit.RateLimit(per="key", backend=llmkit.RedisBackend("redis://localhost", on_error="closed")),
+    ]
+    llmkit.AsyncOpenAI(api_key=ring, middleware=layers)
+    llmkit.OpenAI(api_key=llmkit.KeyRing.from_env("KEYS"), middleware=layers)
+    llmkit.AsyncAzureOpenAI(api_key=llmkit.KeyRing.from_file("keys.txt"), api_version="2024-10-21")
+
+
+def errors_are_data(record: CallRecord) -> None:
+    assert_type(llmkit.explain(ValueError()), llmkit.Explanation)
+    assert_type(record.failures, list[llmkit.FailedAttempt])

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pydantic
 
 from llmkit import _sdk
+from llmkit.attempt import Attempt
 from llmkit.fast.models import builder
 from llmkit.fast.requests import add_hastened
 
@@ -71,6 +72,8 @@ def _process_response(cls: Any) -> Callable[..., Any]:
 
 def _answer(client: Any, *, cast_to: Any, options: Any, response: Any, stream: bool, **_: Any) -> Any:
     """The answer that the SDK's method returns, ready; None when the SDK has to make it."""
+    if (attempt := Attempt.of(client)) is not None:
+        attempt.answered(response)
     answer = None if stream or _sdk.is_raw(response) else _built(client, cast_to, response)
     return answer if answer is None else _sdk.finished(answer, options, response)
 

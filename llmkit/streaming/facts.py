@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from llmkit.record import CallRecord
 
 _LAST_OF_A_RESPONSE = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _NOT_ENDED = frozenset({"queued", "in_progress"})
+_PLAIN = re.compile(r"[\w.:/@$\[\]-]{1,80}")
+"""What a code, a parameter or a model looks like; a sentence has spaces."""
 
 
 Fields = Mapping[str, Any]
@@ -25,6 +28,17 @@ def values_of(value: object) -> Fields:
     except AttributeError:
         return {}
     return {**vars(value), **extra} if extra else vars(value)
+
+
+class Refusal(str):
+    """The text by which a model refuses to answer."""
+
+    __slots__ = ()
+
+
+def plain(value: object) -> str | None:
+    """A name as it came; None when it is no name, but text that may quote anything."""
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else None
 
 
 def note_answer(record: CallRecord, answer: object, reasons: dict[int, str] | None = None) -> None:
@@ -162,7 +176,9 @@ def _choice_text(choice: Fields) -> str:
     if message is None:
         return _text(choice, "text") or ""
     fields = values_of(message)
-    text = _text(fields, "content") or _text(fields, "refusal") or ""
+    text = _text(fields, "content") or ""
+    if not text and (refusal := _text(fields, "refusal")):
+        text = Refusal(refusal)
     if fields.get("tool_calls"):
         calls = parts_of(fields, "tool_calls")
         text += "".join(_text(values_of(call.get("function")), "arguments") or "" for call in calls)

@@ -16,6 +16,7 @@ import openai
 
 from llmkit.streaming.reader import ByteReader
 from llmkit.streaming.watch import Watch
+from llmkit.structure import has_no_events, invalid_response
 
 _WATCH = "llmkit.watch"
 
@@ -28,6 +29,9 @@ class _Tap:
         self._response = response
         self._source = response.stream
         self._reader = _reader(response, watch, encoding=response.headers.get("content-encoding", ""))
+
+    def __del__(self) -> None:
+        self.watch.closed()  # nobody can read it any more
 
     def _at_end(self) -> bytes:
         rest = self._reader.flush()
@@ -143,11 +147,15 @@ def _sync_stream(cls: Any) -> Any:
     def __stream__(self: Any) -> Iterator[Any]:
         watch = _watch_of(self)
         try:
-            for event in _stream_of(cls(), self):
+            events = _stream_of(cls(), self)
+            if watch.deadlines is not None:
+                events = watch.deadlines.blocking_events(events, self.response)
+            for event in events:
                 if watch.saw(event):
                     watch.reading = False
                     yield event
                     watch.reading = True
+            _check_events(watch, self.response)
         except BaseException as error:
             _end(watch, error, self.response)
             raise
@@ -162,11 +170,15 @@ def _async_stream(cls: Any) -> Any:
     async def __stream__(self: Any) -> AsyncIterator[Any]:
         watch = _watch_of(self)
         try:
-            async for event in _stream_of(cls(), self):
+            events = _stream_of(cls(), self)
+            if watch.deadlines is not None:
+                events = watch.deadlines.events(events)
+            async for event in events:
                 if watch.saw(event):
                     watch.reading = False
                     yield event
                     watch.reading = True
+            _check_events(watch, self.response)
         except BaseException as error:
             _end(watch, error, self.response)
             raise
@@ -185,6 +197,12 @@ def _watch_of(stream: Any) -> Watch:
     watch: Watch = stream.response.extensions[_WATCH]
     watch.typed = watch.reading = True
     return watch
+
+
+def _check_events(watch: Watch, response: Any) -> None:
+    """A JSON answer where a stream was asked for is read as a stream without events."""
+    if watch.empty and has_no_events(response):
+        raise invalid_response("a stream of events", response, operation=watch.record.operation)
 
 
 def _end(watch: Watch, error: BaseException | None, response: Any) -> None:

@@ -9,8 +9,10 @@ from typing import Any, cast
 
 import pydantic
 
+from llmkit.deadlines import Deadlines
 from llmkit.record import CallRecord
-from llmkit.streaming import facts
+from llmkit.streaming import facts, hints
+from llmkit.structure import read_json
 from llmkit.tokens import count_text, estimate_tokens
 from llmkit.tokens.vocabulary import is_loaded
 
@@ -34,11 +36,14 @@ class Watch:
         """The SDK's stream is taking the next event; a close in that time is its own, not the caller's."""
         self.typed = False
         """The SDK's stream reports events here, so bytes need no look."""
+        self.deadlines: Deadlines | None = None
+        """How long the SDK's stream may be waited for."""
         self._body = body
         self._on_end = on_end
         self._answer: defaultdict[int, bytearray] = defaultdict(bytearray)  # UTF-8: the least memory
         self._reasons: dict[int, str] = {}
-        self._seen = self._announces_end = self._final = self._ended = False
+        self._whole_answer: object = None  # what the last event of a Responses stream carries
+        self._seen = self._announces_end = self._final = self._ended = self._refused = False
 
     def saw(self, event: Any) -> bool:
         """Take in one event, a model or plain JSON; False when the caller must not see it."""
@@ -60,10 +65,11 @@ class Watch:
     def saw_json(self, content: bytes) -> None:
         """Take in a whole JSON answer."""
         try:
-            answer = json.loads(content)
+            answer = read_json(content)
         except ValueError:
             return
         facts.note_answer(self.record, answer)
+        self.record.hint = hints.answer_hint(self.record, answer)
         self._note_text(0, facts.answer_text(answer))
 
     def closed(self) -> None:
@@ -80,14 +86,28 @@ class Watch:
         if error is not None:
             record.error = type(error).__name__
             record.error_code = getattr(error, "code", None)
+            hints.advise(record, error)
         if record.stream:  # a body's end proves nothing where the last event says so: proxies close cleanly, too
             whole = self._final or (whole and self._seen and not self._announces_end)
         record.complete = whole and record.error is None
+        if record.stream and error is None:
+            record.hint = self._hint()
         if record.input_tokens is None and record.stream and any(key in self._body for key in _PROMPT_KEYS):
             self._estimate()
         if record.capture_content:
             record.answer = self._text()
         self._on_end()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no event has arrived."""
+        return not self._seen
+
+    def _hint(self) -> str | None:
+        if self._whole_answer is not None:
+            return hints.answer_hint(self.record, self._whole_answer)
+        said = self._answer or self._body.get("audio")  # sound is no text
+        return hints.stream_hint(self.record, said=bool(said), refused=self._refused)
 
     def _text(self) -> str:
         return b"\n".join(self._answer[index] for index in sorted(self._answer)).decode(errors="replace")
@@ -96,12 +116,15 @@ class Watch:
         texts, news = facts.glance(event)
         for index, text in texts:
             self._note_text(index, text)
+            self._refused = self._refused or text.__class__ is facts.Refusal
         if self._seen and not news:
             return
         self._seen = True
         self._announces_end = self._announces_end or facts.announces_its_end(event)
         self._final = self._final or facts.is_final(event)
         facts.note_answer(self.record, event, self._reasons)
+        if self._final:
+            self._whole_answer = facts.values_of(event).get("response")
 
     def _strip_usage(self, event: Any) -> bool:
         if facts.is_usage_chunk(event):

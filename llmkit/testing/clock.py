@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
+
+import sniffio
 
 from llmkit import runtime
 
@@ -25,13 +27,25 @@ class VirtualClock:
         self._lock = Lock()
 
     async def sleep(self, seconds: float) -> None:
-        """Note the wait and move the clock past it."""
+        """Note the wait and move the clock past it, but not past the end of a `within` around it."""
         self.sleeps.append(seconds)
-        self.advance(max(0.0, seconds))
+        end = runtime.end_before(self, seconds)
+        self.advance(max(0.0, seconds if end is None else end.at - self.monotonic()))
+        if end is not None:
+            raise end
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Do `work` here and now, so that no thread changes the order of things."""
         return work()
+
+    def event(self) -> runtime.Event:
+        """An event whose timeout passes at once; without one it is really waited for."""
+        return _VirtualEvent(self)
+
+    async def within(self, seconds: float, work: Callable[[], Awaitable[T]]) -> T:
+        """Stop `work` when it sleeps past its time; what it really waits for is not stopped."""
+        with runtime.stopping(self, seconds):
+            return await work()
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass without anybody having slept."""
@@ -45,6 +59,28 @@ class VirtualClock:
     def time(self) -> float:
         """Seconds since the epoch; the clock starts at `start`."""
         return self._start + self._elapsed
+
+
+class _VirtualEvent:
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._event = (runtime.ASYNC if _in_event_loop() else runtime.SYNC).event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        if seconds is None or await self._event.wait(0):
+            return await self._event.wait()
+        await self._clock.sleep(seconds)
+        return await self._event.wait(0)
+
+
+def _in_event_loop() -> bool:
+    try:
+        return bool(sniffio.current_async_library())
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import openai
 from agents import (
     Agent,
     ModelRetrySettings,
@@ -87,6 +88,29 @@ async def runner_replays_with_a_client_that_never_retries(kit: Kit, model: Model
     result = await Runner.run(agent, "Still there?")
     assert result.final_output == "At last."
     assert [record.status_code for record in kit.records] == [503, None]
+
+
+@scenario(calls=1, failed=1, client={}, replays=0, requests=3)
+@scenario(calls=1, failed=1, client={"max_retries": 0}, replays=0, requests=1)
+@scenario(calls=1, failed=1, client={"max_retries": 4}, replays=0, requests=5)
+@scenario(calls=4, failed=4, client={"max_retries": 0}, replays=3, requests=4)
+@scenario(calls=4, failed=4, client={}, replays=3, requests=6)
+async def retries_of_the_runner_and_of_the_client_do_not_multiply(
+    kit: Kit, client: dict[str, int], replays: int, requests: int
+) -> None:
+    for _ in range(20):
+        kit.fake.error(503, headers={"retry-after-ms": "1"})
+    retry = ModelRetrySettings(
+        max_retries=replays, backoff={"initial_delay": 0}, policy=retry_policies.http_status([503])
+    )
+    model = OpenAIChatCompletionsModel("gpt-test", kit.async_client(**client))
+    agent = Agent("patient", model=model, model_settings=ModelSettings(retry=retry if replays else None))
+    try:
+        await Runner.run(agent, "Still there?")
+    except openai.InternalServerError:
+        assert len(kit.fake.requests) == requests, len(kit.fake.requests)
+    else:
+        raise AssertionError("the API was down")
 
 
 main()

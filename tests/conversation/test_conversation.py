@@ -529,7 +529,7 @@ async def test_300_turns_with_tools_in_a_window_of_4k_are_never_rejected_and_mem
     assert max(sizes) <= window - answer
     assert min(sizes[100:]) > 0.85 * (window - answer)  # the window is used, too
     assert len(conversation.recent) < 12
-    assert grown[299] - grown[99] < 100_000
+    assert grown[299] - grown[99] < 200_000  # whole turns: 400,000; pydantic keeps short strings
     turns = await conversation.history()
     assert [turn.number for turn in turns] == list(range(1, 301))
     assert conversation.usage.calls == 600

@@ -23,6 +23,8 @@ from openai._compat import is_union
 
 import llmkit
 from llmkit import Context, Retry, UsageLog
+from llmkit.errors import InvalidResponse
+from llmkit.structure import missing_in
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "80"))
 
@@ -332,12 +334,30 @@ def seen_by(way: Way, made: Any, *, is_async: bool) -> tuple[list[Any], Exceptio
     return values, error
 
 
+def lacks_something(answer: Any) -> bool:
+    """Whether an answer to one input is not what the SDK's types promise."""
+    name = type(answer).__name__.partition("[")[0]
+    if name == "ParsedResponse" and not answer.output:
+        return True  # the SDK's parser makes a list of `"output": null`
+    name = name.removeprefix("Parsed")
+    operation = {
+        "ChatCompletion": "chat.completions",
+        "Response": "responses",
+        "CreateEmbeddingResponse": "embeddings",
+    }.get(name)
+    body = {"input": "one"}
+    return operation is None or missing_in(answer, operation=operation, body=body, strictly=True) is not None
+
+
 def check(
     way: Way, reply: Reply, stack: str, *, is_async: bool, strict: bool = False, reads_alike: bool = True
 ) -> Seen:
     """llmkit gives what the SDK gives; returns it."""
     expected = seen(way, reply, None, is_async=is_async, strict=strict)
     found = seen(way, reply, stack, is_async=is_async, strict=strict)
+    if isinstance(found.error, InvalidResponse):  # what the SDK hands out, or stumbles over in its own way
+        assert expected.error is not None or lacks_something(expected.values[len(found.values)])
+        return found
     assert len(found.values) == len(expected.values), (found, expected)
     for one, other in zip(found.values, expected.values, strict=True):
         check_same(one, other)

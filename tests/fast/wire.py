@@ -148,7 +148,17 @@ def answer(request: httpx2.Request) -> bytes:
     if b'"stream":true' in request.content:
         return STREAM
     path = request.url.path
-    return json.dumps(EMBEDDINGS if "embeddings" in path else RESPONSE if "responses" in path else CHAT).encode()
+    if "embeddings" in path:
+        return json.dumps(EMBEDDINGS | {"data": [EMBEDDING] * inputs(request)}).encode()
+    return json.dumps(RESPONSE if "responses" in path else CHAT).encode()
+
+
+def inputs(request: httpx2.Request) -> int:
+    """How many embeddings are asked for."""
+    with suppress(ValueError, TypeError):
+        given = json.loads(request.content).get("input")
+        return len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1
+    return 1
 
 
 def a_client(

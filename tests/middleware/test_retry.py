@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from surfaces import CHAT
 
 import llmkit
-from llmkit import CallNext, CallRecord, Request, Retry, UsageLog
+from llmkit import CallNext, CallRecord, Request, Retry, Timeouts, UsageLog
 from llmkit.testing import FakeOpenAI, virtual_time
 
 
@@ -203,12 +204,81 @@ async def test_retries_show_in_the_sdks_own_log(caplog: pytest.LogCaptureFixture
     assert "Retrying request in 3.000000 seconds (retry 1 of 2)" in caplog.messages
 
 
+async def test_a_deadline_ends_the_loop_before_a_wait_that_would_pass_it() -> None:
+    fake = FakeOpenAI()
+    for _ in range(3):
+        fake.error(429, headers={"retry-after": "4"})
+    client, _ = client_for(fake, Retry(max_retries=9, deadline=10))
+    with virtual_time() as clock, pytest.raises(openai.RateLimitError) as caught:
+        await client.chat.completions.create(**CHAT)
+    assert clock.sleeps == [4, 4]
+    assert "Not retried: the wait of 4 s would pass the deadline of 10 s." in caught.value.__notes__
+
+
+async def test_a_wait_that_a_limit_of_timeouts_would_cut_is_not_begun() -> None:
+    fake = FakeOpenAI().error(429, headers={"retry-after": "4"}).error(429, headers={"retry-after": "4"})
+    client, _ = client_for(fake, Timeouts(total=7), Retry(max_retries=9))
+    with virtual_time() as clock, pytest.raises(openai.RateLimitError) as caught:
+        await client.chat.completions.create(**CHAT)
+    assert clock.sleeps == [4]
+    assert "Not retried: the wait of 4 s would pass a limit of Timeouts." in caught.value.__notes__
+
+
+async def test_a_dying_api_is_not_hammered_with_more_retries_than_a_minute_allows() -> None:
+    fake = FakeOpenAI()
+    for _ in range(40):
+        fake.error(500)
+    client, records = client_for(fake, Retry(max_retries=3, retries_per_minute=5))
+    with virtual_time() as clock:
+        for _ in range(4):
+            with pytest.raises(openai.InternalServerError) as caught:
+                await client.chat.completions.create(**CHAT)
+        assert [record.attempts for record in records] == [4, 3, 1, 1]
+        assert "Not retried: the 5 retries of this minute are spent." in caught.value.__notes__
+        clock.advance(60)
+        with pytest.raises(openai.InternalServerError):
+            await client.chat.completions.create(**CHAT)
+    assert records[-1].attempts == 4
+
+
+async def test_only_the_chosen_errors_are_retried() -> None:
+    client, records = client_for(FakeOpenAI().error(400).error(500), Retry(retry_on=(400,)))
+    with virtual_time(), pytest.raises(openai.InternalServerError):
+        await client.chat.completions.create(**CHAT)
+    assert records[0].attempts == 2
+
+
+def test_a_policy_is_data() -> None:
+    policy = Retry(max_retries=4, deadline=30)
+    assert policy == Retry(max_retries=4, deadline=30) != Retry(max_retries=4)
+    assert dataclasses.replace(policy, deadline=None) == Retry(max_retries=4)
+    assert repr(Retry()) == (
+        "Retry(max_retries=None, first_wait=0.5, max_wait=8.0, deadline=None, retries_per_minute=None, retry_on=None)"
+    )
+
+
+async def test_the_record_lists_what_went_wrong_on_the_way() -> None:
+    fake = FakeOpenAI().error(429, code="rate_limit_exceeded", headers={"retry-after": "2"})
+    fake.fail(httpx2.ReadTimeout("slow")).reply("there")
+    client, (records) = client_for(fake)
+    with virtual_time() as clock:
+        await client.chat.completions.create(**CHAT)
+    first, second = records[0].failures
+    assert (first.at, first.model, first.error, first.status_code) == (0, CHAT["model"], "RateLimitError", 429)
+    assert (first.error_code, first.base_url) == ("rate_limit_exceeded", str(client.base_url))
+    assert (second.at, second.error, second.status_code) == (2, "APITimeoutError", None)
+    assert second.error_code is None
+    assert records[0].retry_wait == sum(clock.sleeps)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"max_retries": -1}, "max_retries=-1 is negative"),
         ({"first_wait": 0}, "first_wait=0 must be above 0"),
         ({"first_wait": 9, "max_wait": 8}, "at most max_wait=8"),
+        ({"deadline": 0}, "deadline=0 must be above 0 seconds"),
+        ({"retries_per_minute": 0}, "retries_per_minute=0 must be at least 1; for none, max_retries=0"),
     ],
 )
 def test_an_impossible_policy_is_refused(options: dict[str, Any], message: str) -> None:

@@ -19,6 +19,20 @@ def test_an_unknown_model_has_no_price() -> None:
     assert cost(model="my-own-deployment", input_tokens=1, output_tokens=1) is None
 
 
+@pytest.mark.parametrize("model", ["tts-1", "whisper-1", "gpt-transcribe"])
+def test_a_model_that_is_billed_by_the_minute_or_the_character_is_not_free(model: str) -> None:
+    assert cost(model=model, input_tokens=1_000, output_tokens=1_000) is None
+
+
+def test_what_is_free_costs_nothing() -> None:
+    assert cost(model="omni-moderation-latest", input_tokens=1_000, output_tokens=0) == 0
+
+
+def test_figures_that_cannot_be_have_no_price() -> None:
+    assert cost(model="gpt-4o", input_tokens=1, output_tokens=1, cached_tokens=2) is None
+    assert cost(model="gpt-4o", input_tokens=-1, output_tokens=1) is None
+
+
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "genai_prices", None)
     with pytest.raises(LLMKitError, match=r"pip install 'llmkit\[prices\]'"):
