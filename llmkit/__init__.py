@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from llmkit._lazy import lazy
 
 if TYPE_CHECKING:
+    from llmkit.batches import FailedRequest, run_batch
     from llmkit.budgets import MemoryLedger, RedisLedger, SQLiteLedger
     from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
     from llmkit.context import ContextLengthExceeded, DropOldest, MiddleOut, Summarize, TruncateLongest, trim_messages
     from llmkit.conversation import Conversation
     from llmkit.errors import (
+        BatchFailed,
         BudgetExceeded,
         CallTimeout,
         CircuitOpen,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from llmkit.guidance import Explanation, explain
     from llmkit.limits import MemoryBackend, RedisBackend
     from llmkit.log import StructlogSink
+    from llmkit.middleware.batch_embeddings import batch_embeddings
     from llmkit.middleware.budget import Budget
     from llmkit.middleware.circuit_breaker import CircuitBreaker
     from llmkit.middleware.context import Context
@@ -75,6 +78,7 @@ __all__ = [
     "AsyncAzureOpenAI",
     "AsyncOpenAI",
     "AzureOpenAI",
+    "BatchFailed",
     "Budget",
     "BudgetExceeded",
     "CallNext",
@@ -90,6 +94,7 @@ __all__ = [
     "Edit",
     "Explanation",
     "FailedAttempt",
+    "FailedRequest",
     "Fallback",
     "Final",
     "InvalidMiddleware",
@@ -137,6 +142,7 @@ __all__ = [
     "UnknownPrice",
     "Usage",
     "UsageLog",
+    "batch_embeddings",
     "channel",
     "coalesce",
     "collect",
@@ -148,6 +154,7 @@ __all__ = [
     "model_facts",
     "register_model",
     "resumed",
+    "run_batch",
     "run_tools",
     "tags",
     "to_sse",
@@ -158,6 +165,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "llmkit.batches": ("FailedRequest", "run_batch"),
     "llmkit.budgets": ("MemoryLedger", "RedisLedger", "SQLiteLedger"),
     "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
     "llmkit.context": (
@@ -170,6 +178,7 @@ _HOME = {
     ),
     "llmkit.conversation": ("Conversation",),
     "llmkit.errors": (
+        "BatchFailed",
         "BudgetExceeded",
         "CallTimeout",
         "CircuitOpen",
@@ -188,6 +197,7 @@ _HOME = {
     "llmkit.guidance": ("Explanation", "explain"),
     "llmkit.limits": ("MemoryBackend", "RedisBackend"),
     "llmkit.log": ("StructlogSink",),
+    "llmkit.middleware.batch_embeddings": ("batch_embeddings",),
     "llmkit.middleware.budget": ("Budget",),
     "llmkit.middleware.circuit_breaker": ("CircuitBreaker",),
     "llmkit.middleware.context": ("Context",),

@@ -18,12 +18,13 @@ openai.OpenAIError
     ├── UnknownPrice         a Budget of dollars does not know what a model costs
     ├── LedgerUnavailable    the SQLite file of a Budget cannot be used
     ├── NoUsableKey          every key of a KeyRing is parked
-    └── RedisUnavailable     a Redis server that is shared does not answer
+    ├── RedisUnavailable     a Redis server that is shared does not answer
+    └── BatchFailed          the API refused a batch as a whole
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -127,6 +128,18 @@ class CircuitOpen(LLMKitError):
     def __init__(self, message: str, *, retry_in: float = 0.0) -> None:
         super().__init__(message)
         self.retry_in = retry_in
+
+
+class BatchFailed(LLMKitError):
+    """The API refused a batch as a whole and ran none of it; `errors` is its list, with `line`, `code` and `message`.
+
+    `run_batch` has forgotten the refused batch: the same call again sends its requests anew.
+    """
+
+    def __init__(self, message: str, *, batch_id: str, errors: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+        self.errors = errors
 
 
 class BudgetExceeded(LLMKitError):

@@ -37,6 +37,8 @@ def test_every_example_has_a_test_here() -> None:
     names = {path.name for path in (PROJECT / "examples").glob("*.py")}
     assert names == {
         "approval.py",
+        "batch_embeddings.py",
+        "batch_job.py",
         "conversation.py",
         "fastapi_stream.py",
         "own_middleware.py",
@@ -75,6 +77,20 @@ def test_the_weather_tools_answer_with_a_forecast() -> None:
     assert "No OPENAI_API_KEY" in done.stdout
     assert "Forecast(warmest='Paris', difference=11" in done.stdout
     assert "3 calls of the model, 8 messages" in done.stdout
+
+
+def test_a_hundred_embeddings_are_one_request() -> None:
+    done = run_example("batch_embeddings.py")
+    assert "100 vectors of 1536 dimensions, 1 HTTP request(s)" in done.stdout
+    assert re.search(r"^\d+ tokens in 100 records$", done.stdout, re.MULTILINE)
+
+
+def test_the_batch_job_goes_on_after_a_crash_and_is_paid_once() -> None:
+    done = run_example("batch_job.py")
+    assert "Stopped." in done.stdout
+    assert "'Cold soup.': bad" in done.stdout
+    assert "'': failed with 400 empty_array" in done.stdout
+    assert "uploads and batches created: 2" in done.stdout
 
 
 def test_the_production_stack_meets_each_trouble() -> None:

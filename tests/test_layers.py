@@ -15,7 +15,7 @@ ROOT = Path(llmkit.__file__).parent
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
     {"_lazy", "errors", "figures", "runtime", "tokens", "usage"},
-    {"tagging", "retries", "deadlines", "fallbacks", "breaker", "streaming.sse"},
+    {"tagging", "retries", "deadlines", "fallbacks", "breaker", "embedding_batches", "streaming.sse"},
     {"streaming.surrogates", "context", "prompts"},
     {"tools"},
     {"record"},
@@ -23,13 +23,14 @@ LAYERS = [
     {"sync", "_sdk", "expected", "redis_server"},
     {"attempt", "limits", "keys", "budgets"},
     {"fast", "middleware", "server_count", "tools.loop", "transport"},
-    {"conversation"},
+    {"conversation", "batches"},
     {"call"},
     {"client"},
     {"testing"},
 ]
 PURE = {
     "breaker",
+    "embedding_batches",
     "errors",
     "fallbacks",
     "limits.bucket",

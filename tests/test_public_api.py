@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import llmkit
+import llmkit.batches
 import llmkit.budgets
 import llmkit.context
 import llmkit.conversation
@@ -29,6 +30,7 @@ PROJECT = Path(__file__).parent.parent
     "module",
     [
         llmkit,
+        llmkit.batches,
         llmkit.budgets,
         llmkit.guidance,
         llmkit.limits,

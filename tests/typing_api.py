@@ -197,12 +197,17 @@ def the_stack_for_production(azure: llmkit.AsyncAzureOpenAI, ring: llmkit.KeyRin
         Retry(max_retries=4, deadline=45, retries_per_minute=100, retry_on={429, TimeoutError}),
         ring,
         llmkit.RateLimit(per="key", backend=llmkit.RedisBackend("redis://localhost", on_error="closed")),
+        llmkit.batch_embeddings(window=0.002),
     ]
     llmkit.AsyncOpenAI(api_key=ring, middleware=layers)
     llmkit.OpenAI(api_key=llmkit.KeyRing.from_env("KEYS"), middleware=layers)
     llmkit.AsyncAzureOpenAI(api_key=llmkit.KeyRing.from_file("keys.txt"), api_version="2024-10-21")
 
 
-def errors_are_data(record: CallRecord) -> None:
+async def errors_and_jobs(client: llmkit.AsyncOpenAI, plain: openai.OpenAI, record: CallRecord) -> None:
     assert_type(llmkit.explain(ValueError()), llmkit.Explanation)
     assert_type(record.failures, list[llmkit.FailedAttempt])
+    assert_type(await llmkit.run_batch(client, [{}], state="job.json"), list[ChatCompletion | llmkit.FailedRequest])
+    assert_type(
+        llmkit.run_batch(plain, [{}], endpoint="/v1/responses", state="job.json"), list[Response | llmkit.FailedRequest]
+    )

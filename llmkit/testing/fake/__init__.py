@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,9 +14,20 @@ import httpx2
 from llmkit.testing.fake import plans
 from llmkit.testing.fake.answers import answer
 from llmkit.testing.fake.arguments import check_count
+from llmkit.testing.fake.batches import Ending, StoredBatches
 from llmkit.testing.fake.http import FakeTransport, Network
 from llmkit.testing.fake.prompt import prompt_tokens, with_default
-from llmkit.testing.fake.records import Answer, ApiError, FakeRequest, JSONObject, Outcome, Reply, Turn
+from llmkit.testing.fake.records import (
+    Answer,
+    ApiError,
+    FakeRequest,
+    JSONObject,
+    Outcome,
+    Reply,
+    Turn,
+    as_object,
+    json_bytes,
+)
 from llmkit.testing.fake.routes import Operation, resolve
 from llmkit.testing.fake.server import serve
 from llmkit.testing.fake.stored import StoredResponses
@@ -39,6 +51,8 @@ class FakeOpenAI:
     The last 100 responses can be retrieved, unless the request said `store=False`. One made with `background=True`
     is queued at first and finished when it is asked for; made with `stream=True`, too, it can be streamed again from
     any event on, `retrieve(id, stream=True, starting_after=7)`, and outlives a dropped connection.
+
+    Files are kept, and batches answer the lines of theirs with the queued replies once they are done: see `batch`.
 
     Args:
         stream_chars: Characters in each streamed fragment.
@@ -68,6 +82,8 @@ class FakeOpenAI:
         self._network = Network(cut=cut, delay=delay)
         self._queue: deque[Reply | Outcome] = deque()
         self._stored = StoredResponses()
+        self._batches = StoredBatches(self._line)
+        self._answers = 0
         self._lock = Lock()
 
     def reply(
@@ -130,6 +146,21 @@ class FakeOpenAI:
         """
         return self._plan(plans.response(response))
 
+    def batch(
+        self,
+        *,
+        polls: int = 1,
+        status: Ending = "completed",
+        done: int | None = None,
+        failing: Mapping[int, int] | None = None,
+    ) -> Self:
+        """Queue how a batch goes: in progress for so many `polls`, then `status` with the first `done` lines answered.
+
+        `failing` has the HTTP statuses of lines, counted from 1, that fail; the others take the queued replies.
+        """
+        self._batches.plans.append(plans.batch(polls, status, done, failing or {}))
+        return self
+
     def http_client(self) -> httpx2.Client:
         """The `http_client` for an `openai.OpenAI`."""
         return httpx2.Client(transport=self._transport())
@@ -179,8 +210,22 @@ class FakeOpenAI:
         return self
 
     def _handle(self, request: FakeRequest) -> Answer:
-        found, body = resolve(request, stored=self._stored, max_prompt_tokens=self._max_prompt_tokens)
-        number, planned = self._take(request, found)
+        return self._answer(request, self.requests)
+
+    def _line(self, url: str, body: JSONObject) -> tuple[int, JSONObject]:
+        """Answer a line of a batch, which is no request over HTTP."""
+        content, key = json_bytes(body), httpx2.Headers({"api-key": "sk-fake"})
+        given = FakeRequest(method="POST", path=url, query={}, headers=key, body=body, content=content)
+        answered = self._answer(given, [])
+        with suppress(ValueError):  # of a connection that breaks
+            return answered.status, as_object(json.loads(b"".join(answered.parts)))
+        return 500, {"error": {"message": "The connection broke.", "type": "server_error", "code": None}}
+
+    def _answer(self, request: FakeRequest, seen: list[FakeRequest]) -> Answer:
+        found, body = resolve(
+            request, stored=self._stored, batches=self._batches, max_prompt_tokens=self._max_prompt_tokens
+        )
+        number, planned = self._take(request, found, seen)
         if not isinstance(planned, Reply):
             return planned(request, number)
         if isinstance(found, ApiError):
@@ -190,13 +235,16 @@ class FakeOpenAI:
             self._stored.keep(turn)
         return answer(found, turn)
 
-    def _take(self, request: FakeRequest, found: Operation | ApiError) -> tuple[int, Reply | Outcome]:
+    def _take(
+        self, request: FakeRequest, found: Operation | ApiError, seen: list[FakeRequest]
+    ) -> tuple[int, Reply | Outcome]:
         """Number the request and take its planned answer; a reply it cannot have stays in the queue."""
         with self._lock:
-            self.requests.append(request)
+            seen.append(request)
+            self._answers += 1
             planned = self._queue[0] if self._queue else Reply()
             waits = isinstance(planned, Reply) and not (isinstance(found, Operation) and found.takes(planned))
-            return len(self.requests), Reply() if waits or not self._queue else self._queue.popleft()
+            return self._answers, Reply() if waits or not self._queue else self._queue.popleft()
 
     def _turn(self, number: int, operation: Operation, body: JSONObject, reply: Reply) -> Turn:
         return Turn(

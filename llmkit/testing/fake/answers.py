@@ -18,9 +18,10 @@ def answer(operation: Operation, turn: Turn) -> Answer:
         kept = parts if turn.reply.drop_after is None else parts[:-1][: turn.reply.drop_after]
         kind = "text/event-stream; charset=utf-8"
     else:
-        parts = (json_bytes(operation.body(turn)),)
+        made = operation.body(turn)
+        parts = (made if isinstance(made, bytes) else json_bytes(made),)
         kept = parts if turn.reply.drop_error is None else (parts[0][: len(parts[0]) // 2],)
-        kind = "application/json"
+        kind = "application/octet-stream" if isinstance(made, bytes) else "application/json"
     headers = _headers(turn) | {"content-type": kind}
     return Answer(headers=httpx2.Headers(headers), parts=kept, error=turn.reply.drop_error)
 

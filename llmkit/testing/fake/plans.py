@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
 
 import httpx2
 
@@ -15,6 +16,7 @@ from llmkit.testing.fake.arguments import (
     tool_calls,
     type_name,
 )
+from llmkit.testing.fake.batches import BatchPlan, Ending
 from llmkit.testing.fake.records import Answer, ApiError, FakeRequest, Outcome, Reply
 
 _TYPES = {429: "requests"}
@@ -81,6 +83,17 @@ def error(
         headers=httpx2.Headers(headers),
     )
     return lambda _request, number: planned.answer(number)
+
+
+def batch(polls: int, status: Ending, done: int | None, failing: Mapping[int, int]) -> BatchPlan:
+    """How a batch goes."""
+    check_count("polls", polls, least=0)
+    if status not in get_args(Ending):
+        raise ValueError(f"status={status!r} is no end of a batch; use one of {', '.join(get_args(Ending))}")
+    for line, of_line in failing.items():
+        check_count("a line of failing", line, least=1)
+        check_count("the status of a failing line", of_line, least=400)
+    return BatchPlan(polls=polls, status=status, done=done, failing=dict(failing))
 
 
 def failure(exception: Exception) -> Outcome:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
+from llmkit.testing.fake.batches import StoredBatches
 from llmkit.testing.fake.chat import chat_body, chat_events
 from llmkit.testing.fake.checks import chat_problem, embeddings_problem, missing_field, responses_problem
 from llmkit.testing.fake.completions import completion_body, completion_events
@@ -29,7 +30,7 @@ class Operation:
     name: str = ""
     method: str = "POST"
     prompt: str = ""
-    body: Callable[[Turn], JSONObject]
+    body: Callable[[Turn], JSONObject | bytes]
     events: Callable[[Turn], Iterable[bytes]] | None = None
     problem: Callable[[JSONObject], ApiError | None] = lambda body: None
     repeats: bool = False
@@ -53,10 +54,10 @@ _OPERATIONS = {
 
 
 def resolve(
-    request: FakeRequest, *, stored: StoredResponses, max_prompt_tokens: int | None
+    request: FakeRequest, *, stored: StoredResponses, batches: StoredBatches, max_prompt_tokens: int | None
 ) -> tuple[Operation | ApiError, JSONObject]:
     """What a request asks for, or why it cannot have it, and its body with the model an Azure path names."""
-    operation, body = _named_by(request, stored)
+    operation, body = _named_by(request, stored, batches)
     if problem := _key_problem(request):
         return problem, body
     if operation is None:
@@ -68,13 +69,15 @@ def resolve(
     if request.method != operation.method:
         message = f"Not allowed to {request.method} on {request.path}. (HINT: you may need {operation.method}.)"
         return ApiError(status=405, message=message, code="method_not_supported"), body
-    if operation.method == "GET":
+    if not operation.prompt:
         return operation, body
     problem = _body_problem(request, operation, body) or _size_problem(operation, body, max_prompt_tokens)
     return problem or operation, body
 
 
-def _named_by(request: FakeRequest, stored: StoredResponses) -> tuple[Operation | ApiError | None, JSONObject]:
+def _named_by(
+    request: FakeRequest, stored: StoredResponses, batches: StoredBatches
+) -> tuple[Operation | ApiError | None, JSONObject]:
     found = _PATH.fullmatch(request.path)
     if found is None:
         return None, request.body
@@ -83,6 +86,8 @@ def _named_by(request: FakeRequest, stored: StoredResponses) -> tuple[Operation 
         return Operation(method="GET", body=model_body), {"model": path.removeprefix("/models/")}
     if response := _RESPONSE.fullmatch(path):
         return _retrieval(request, stored, response["id"])
+    if made := batches.serve(request, path):
+        return (made if isinstance(made, ApiError) else Operation(method=request.method, body=made)), {}
     return _OPERATIONS.get(path), {"model": deployment} | request.body if deployment else request.body
 
 
