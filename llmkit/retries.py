@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import math
 import re
+import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, cast
@@ -31,6 +32,10 @@ _DEFAULT: Collection[int | type[Exception]] = (
     429,
     *range(500, 600),
 )
+_MALFORMED = frozenset({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
+"""Exceptions of httpx2 and of the legacy httpx, which are not the same classes."""
+_DEEPEST = 12
+"""Causes of causes that are looked at."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
@@ -40,20 +45,31 @@ _INFINITY = frozenset({"inf", "+inf", "infinity", "+infinity"})
 def worth_retrying(error: Exception, *, now: float, retry_on: RetryOn | None = None) -> bool:
     """Whether another attempt may succeed; `now` is seconds since the epoch.
 
-    Connection errors and timeouts, answers that make no sense, 408, 409, 429 and 5xx, or what `retry_on` lists.
+    Connection errors and timeouts, answers that make no sense, 408, 409, 429 and 5xx, or what `retry_on` lists; not
+    what no attempt can cure, such as a certificate that is not trusted.
     `x-should-retry` decides where the server sends it; an exhausted quota and a wait of more than two minutes never.
     """
     if callable(retry_on):
         return retry_on(error)
     chosen = _DEFAULT if retry_on is None else retry_on
     if not isinstance(error, openai.APIStatusError):
-        return is_one_of(error, chosen)
+        return is_one_of(error, chosen) and not (retry_on is None and _cannot_be_sent(error))
     if error.code in QUOTA_CODES or (server_wait(error, now=now) or 0.0) > MAX_SERVER_WAIT:
         return False
     asked = error.response.headers.get("x-should-retry")
     if asked == "false" or (asked == "true" and retry_on is None):
         return asked == "true"
     return is_one_of(error, chosen)
+
+
+def _cannot_be_sent(error: BaseException) -> bool:
+    """Whether the request met something that stays: a certificate nobody vouches for, a malformed address or header."""
+    cause: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if cause is None or isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in _MALFORMED:
+            return cause is not None
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def is_one_of(error: Exception, chosen: Collection[int | type[Exception]]) -> bool:

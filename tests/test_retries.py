@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 from collections import deque
 from typing import Any
 
@@ -61,6 +62,24 @@ def test_connection_errors_and_timeouts_are_worth_it_and_other_errors_are_not() 
     assert not worth_retrying(TimeoutError(), now=NOW)
     assert worth_retrying(InvalidResponse("no JSON", operation="responses", missing="JSON"), now=NOW)
     assert server_wait(openai.APITimeoutError(REQUEST), now=NOW) is None
+
+
+def test_what_stays_as_it_is_is_not_tried_again() -> None:
+    def caused_by(cause: Exception) -> openai.APIConnectionError:
+        error, between = openai.APIConnectionError(request=REQUEST), httpx2.ConnectError("failed")
+        error.__cause__, between.__cause__ = between, cause
+        return error
+
+    untrusted = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    assert not worth_retrying(caused_by(untrusted), now=NOW)
+    assert not worth_retrying(caused_by(httpx2.UnsupportedProtocol("no http://")), now=NOW)
+    assert not worth_retrying(caused_by(httpx2.LocalProtocolError("a line break in a header")), now=NOW)
+    assert worth_retrying(caused_by(ssl.SSLEOFError(8, "the server hung up")), now=NOW)
+    assert worth_retrying(caused_by(untrusted), now=NOW, retry_on=(openai.APIConnectionError,))
+    endless = caused_by(OSError())
+    for _ in range(20):
+        endless, endless.__context__ = openai.APIConnectionError(request=REQUEST), endless
+    assert worth_retrying(endless, now=NOW)
 
 
 @pytest.mark.parametrize(

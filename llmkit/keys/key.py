@@ -64,6 +64,6 @@ def _checked(where: str, text: object) -> Key:
         raise InvalidKeys(f"{where} is of type {type(text).__name__}; an API key is text")
     if not text.strip():
         raise InvalidKeys(f"{where} is blank")
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise InvalidKeys(f"{where} has blanks, line ends or other characters that no API key has")
+    if not (text.isascii() and text.isprintable()) or not {" ", ","}.isdisjoint(text):
+        raise InvalidKeys(f"{where} has blanks, commas, line ends or other characters that no API key has")
     return Key(text)

@@ -61,7 +61,8 @@ def test_a_key_knows_the_requests_it_was_sent_with() -> None:
         (None, "key 1 is of type NoneType"),
         (SECRET + "\n", "key 1 has blanks"),
         (SECRET + " " + SECRET, "key 1 has blanks"),
-        (SECRET + "ü", "key 1 has blanks, line ends or other characters"),
+        (SECRET + "," + SECRET, "key 1 has blanks, commas"),
+        (SECRET + "ü", "key 1 has blanks, commas, line ends or other characters"),
     ],
 )
 def test_what_cannot_be_a_key_is_refused_without_being_shown(text: object, message: str) -> None:
