@@ -32,10 +32,9 @@ _DEFAULT: Collection[int | type[Exception]] = (
     429,
     *range(500, 600),
 )
-_MALFORMED = frozenset({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
+MALFORMED = frozenset({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
 """Exceptions of httpx2 and of the legacy httpx, which are not the same classes."""
 _DEEPEST = 12
-"""Causes of causes that are looked at."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
@@ -64,12 +63,20 @@ def worth_retrying(error: Exception, *, now: float, retry_on: RetryOn | None = N
 
 def _cannot_be_sent(error: BaseException) -> bool:
     """Whether the request met something that stays: a certificate nobody vouches for, a malformed address or header."""
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in MALFORMED for cause in causes(error)
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that: as far as it is the HTTP library's, and a dozen at most."""
     cause: BaseException | None = error
     for _ in range(_DEEPEST):
-        if cause is None or isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in _MALFORMED:
-            return cause is not None
-        cause = cause.__cause__ or cause.__context__
-    return False
+        if cause is None:
+            return
+        yield cause
+        # What an error of the system came after is the user's own business.
+        cause = cause.__cause__ or (None if isinstance(cause, OSError) else cause.__context__)
 
 
 def is_one_of(error: Exception, chosen: Collection[int | type[Exception]]) -> bool:

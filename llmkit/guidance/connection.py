@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from itertools import islice
 
 from llmkit.guidance.explanation import Advice
 from llmkit.guidance.failure import Failure, set_names
+from llmkit.retries import MALFORMED, causes
 
-_DEEPEST = 12
-"""Causes of causes that are looked at."""
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
 _PROXY_ERRORS = frozenset({"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"})
 _RAISE = "Raise it with timeout= on the client or on the call (openai.Timeout sets each limit by itself)"
@@ -49,15 +46,15 @@ CONNECTION_KINDS = frozenset({"tls", "proxy", "bad_url"})
 
 def explain_connection(failure: Failure) -> Advice:
     """The reading of an APIConnectionError, an APITimeoutError or an error of the HTTP library's."""
-    causes = list(islice(_causes(failure.error), _DEEPEST))
-    names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
-    if broken := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
+    found = list(causes(failure.error))
+    names = {cls.__name__ for cause in found for cls in type(cause).__mro__}
+    if broken := next((cause for cause in found if isinstance(cause, ssl.SSLError)), None):
         return _tls(failure, broken)
     if names & _PROXY_ERRORS:
         return _proxy()
     if "gaierror" in names or "ClientConnectorDNSError" in names:
         return _dns(failure)
-    if names & {"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"}:
+    if names & MALFORMED:
         return _bad_url()
     if "ConnectionRefusedError" in names:  # aiohttp's come as timeouts
         return _refused(failure)
@@ -65,13 +62,6 @@ def explain_connection(failure: Failure) -> Advice:
         if name in names:
             return _timeout(failure, *limit)
     return _total(failure) if "APITimeoutError" in names else _broken(failure)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        # What an error of the system came after is the user's own business.
-        error = error.__cause__ or (None if isinstance(error, OSError) else error.__context__)
 
 
 def _timeout(failure: Failure, limit: str, what: str, why: str, todo: str) -> Advice:
