@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import CoroutineType, MappingProxyType
 from typing import Any, Protocol, cast
 
+import httpx2
 import openai
 
 from llmkit.deadlines import Deadlines
@@ -58,6 +60,11 @@ class Request:
             object.__setattr__(self, "body", MappingProxyType(self.body))
         object.__setattr__(self, "model", self.body.get("model"))
 
+    @property
+    def host(self) -> str:
+        """Whom the request goes to, with the port if it is not the usual one: "api.openai.com", "localhost:8000"."""
+        return _host(self.base_url)
+
     def replace(
         self,
         *,
@@ -94,6 +101,11 @@ def address_of(client: Any) -> str:
     """A client's base URL, without the user name and password that it may have."""
     url = client.base_url
     return str(url.copy_with(userinfo=b"") if url.userinfo else url)
+
+
+@functools.lru_cache(64)
+def _host(base_url: str) -> str:
+    return httpx2.URL(base_url).netloc.decode()
 
 
 def _check_client(client: Any, *, instead_of: Any) -> None:

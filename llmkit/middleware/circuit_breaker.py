@@ -6,7 +6,6 @@ from collections import OrderedDict
 from threading import RLock
 from typing import Any
 
-import httpx2
 import openai
 
 from llmkit import runtime
@@ -160,4 +159,4 @@ def _end_of(record: CallRecord) -> str | None:
 
 
 def _place(request: Request) -> str:
-    return f"{request.model!r} at {httpx2.URL(request.base_url).netloc.decode()}"
+    return f"{request.model!r} at {request.host}"

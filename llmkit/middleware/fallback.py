@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import httpx2
 import openai
 
 from llmkit.errors import MiddlewareError
@@ -140,4 +139,4 @@ def _without_credentials(request: Request) -> dict[str, str]:
 
 
 def _name(request: Request) -> str:
-    return f"{request.model} at {httpx2.URL(request.base_url).netloc.decode()}"
+    return f"{request.model} at {request.host}"

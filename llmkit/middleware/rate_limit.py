@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Literal
 
-import httpx2
 import openai
 
 from llmkit.errors import RateLimitTimeout
@@ -158,11 +157,11 @@ def _above_0(name: str, given: float | None) -> float:
 
 def _naming(per: Per) -> Callable[[Request], str]:
     if per is None:
-        return lambda request: _host(request.base_url)
+        return lambda request: request.host
     if per == "model":
-        return lambda request: _joined(_host(request.base_url), request.model)
+        return lambda request: _joined(request.host, request.model)
     if per == "key":
-        return lambda request: _joined(_host(request.base_url), request.record.key, request.model)
+        return lambda request: _joined(request.host, request.record.key, request.model)
     if callable(per):
         return per
     raise ValueError(f"per={per!r} is unknown; use 'model', 'key', None, or a function of the request")
@@ -170,12 +169,6 @@ def _naming(per: Per) -> Callable[[Request], str]:
 
 def _joined(*parts: str | None) -> str:
     return " ".join(str(part) for part in parts if part)
-
-
-@functools.lru_cache(64)
-def _host(base_url: str) -> str:
-    """Without a user name and password, which a URL may have."""
-    return httpx2.URL(base_url).netloc.decode()
 
 
 def _or(given: Told, otherwise: Told) -> Told:
