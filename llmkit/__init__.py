@@ -9,12 +9,15 @@ from llmkit._lazy import lazy
 if TYPE_CHECKING:
     from llmkit.batches import FailedRequest, run_batch
     from llmkit.budgets import MemoryLedger, RedisLedger, SQLiteLedger
+    from llmkit.cache import MemoryStore, RedisStore, SQLiteStore, caching
+    from llmkit.cache.warming import Warmed, warm
     from llmkit.client import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, wrap
     from llmkit.context import ContextLengthExceeded, DropOldest, MiddleOut, Summarize, TruncateLongest, trim_messages
     from llmkit.conversation import Conversation
     from llmkit.errors import (
         BatchFailed,
         BudgetExceeded,
+        CacheUnavailable,
         CallTimeout,
         CircuitOpen,
         InvalidMiddleware,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from llmkit.log import StructlogSink
     from llmkit.middleware.batch_embeddings import batch_embeddings
     from llmkit.middleware.budget import Budget
+    from llmkit.middleware.cache import Cache
     from llmkit.middleware.circuit_breaker import CircuitBreaker
     from llmkit.middleware.context import Context
     from llmkit.middleware.fallback import Fallback
@@ -41,10 +45,11 @@ if TYPE_CHECKING:
     from llmkit.middleware.rate_limit import RateLimit
     from llmkit.middleware.retry import Retry
     from llmkit.middleware.route import Route, Rule
+    from llmkit.middleware.semantic_cache import SemanticCache
     from llmkit.middleware.timeouts import Timeouts
     from llmkit.middleware.usage_log import UsageLog
     from llmkit.prompts import compress, few_shot
-    from llmkit.record import CallRecord, FailedAttempt, Sink
+    from llmkit.record import CallRecord, FailedAttempt, SimilarQuestion, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
     from llmkit.server_count import count_on_server
@@ -81,6 +86,8 @@ __all__ = [
     "BatchFailed",
     "Budget",
     "BudgetExceeded",
+    "Cache",
+    "CacheUnavailable",
     "CallNext",
     "CallRecord",
     "CallTimeout",
@@ -107,6 +114,7 @@ __all__ = [
     "LedgerUnavailable",
     "MemoryBackend",
     "MemoryLedger",
+    "MemoryStore",
     "MiddleOut",
     "Middleware",
     "MiddlewareError",
@@ -117,6 +125,7 @@ __all__ = [
     "RateLimitTimeout",
     "RedisBackend",
     "RedisLedger",
+    "RedisStore",
     "RedisUnavailable",
     "Request",
     "Retry",
@@ -124,6 +133,9 @@ __all__ = [
     "Rule",
     "Runtime",
     "SQLiteLedger",
+    "SQLiteStore",
+    "SemanticCache",
+    "SimilarQuestion",
     "Sink",
     "Step",
     "StreamInterrupted",
@@ -142,7 +154,9 @@ __all__ = [
     "UnknownPrice",
     "Usage",
     "UsageLog",
+    "Warmed",
     "batch_embeddings",
+    "caching",
     "channel",
     "coalesce",
     "collect",
@@ -161,12 +175,15 @@ __all__ = [
     "to_websocket",
     "tool",
     "trim_messages",
+    "warm",
     "wrap",
 ]
 
 _HOME = {
     "llmkit.batches": ("FailedRequest", "run_batch"),
     "llmkit.budgets": ("MemoryLedger", "RedisLedger", "SQLiteLedger"),
+    "llmkit.cache": ("MemoryStore", "RedisStore", "SQLiteStore", "caching"),
+    "llmkit.cache.warming": ("Warmed", "warm"),
     "llmkit.client": ("AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "wrap"),
     "llmkit.context": (
         "ContextLengthExceeded",
@@ -180,6 +197,7 @@ _HOME = {
     "llmkit.errors": (
         "BatchFailed",
         "BudgetExceeded",
+        "CacheUnavailable",
         "CallTimeout",
         "CircuitOpen",
         "InvalidMiddleware",
@@ -199,6 +217,7 @@ _HOME = {
     "llmkit.log": ("StructlogSink",),
     "llmkit.middleware.batch_embeddings": ("batch_embeddings",),
     "llmkit.middleware.budget": ("Budget",),
+    "llmkit.middleware.cache": ("Cache",),
     "llmkit.middleware.circuit_breaker": ("CircuitBreaker",),
     "llmkit.middleware.context": ("Context",),
     "llmkit.middleware.fallback": ("Fallback",),
@@ -207,9 +226,10 @@ _HOME = {
     "llmkit.middleware.retry": ("Retry",),
     "llmkit.middleware.route": ("Route", "Rule"),
     "llmkit.middleware.timeouts": ("Timeouts",),
+    "llmkit.middleware.semantic_cache": ("SemanticCache",),
     "llmkit.middleware.usage_log": ("UsageLog",),
     "llmkit.prompts": ("compress", "few_shot"),
-    "llmkit.record": ("CallRecord", "FailedAttempt", "Sink"),
+    "llmkit.record": ("CallRecord", "FailedAttempt", "SimilarQuestion", "Sink"),
     "llmkit.request": ("CallNext", "Middleware", "Request"),
     "llmkit.runtime": ("Runtime",),
     "llmkit.server_count": ("count_on_server",),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 import types
 import weakref
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import httpx2
 import openai
@@ -24,7 +25,7 @@ from openai._resource import AsyncAPIResource
 from openai._response import BaseAPIResponse
 from openai._streaming import ServerSentEvent, SSEDecoder
 from openai._streaming import _SSELineDecoder as LineDecoder  # pyright: ignore[reportPrivateUsage]
-from openai._utils import PropertyInfo
+from openai._utils import PropertyInfo, strip_not_given
 from openai._utils._json import openapi_dumps as dumps
 
 if TYPE_CHECKING:
@@ -89,6 +90,31 @@ def _parts(options: Options) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return typed or {}, options.extra_json or {}
 
 
+def post_options(path: str, body: Any, given: Mapping[str, Any]) -> Options | None:
+    """What the SDK constructs for a POST of JSON, copied from one that it has constructed; None where they differ."""
+    template = _post_template()
+    if template is None or body.__class__ is not dict:
+        return None
+    fresh = {"params": {}, "security": {**template.security}, "url": path, "json_data": _stripped(body)}
+    return template.model_copy(update=fresh | {name: _stripped(value) for name, value in given.items()})
+
+
+def _stripped(value: Any) -> Any:
+    """`value` as the SDK takes it in: without what is not given, where it is a mapping."""
+    if value.__class__ is not dict:  # the SDK asks more slowly
+        return cast("Any", strip_not_given(value))
+    given = {name: item for name, item in value.items() if item.__class__ is not openai.NotGiven}
+    return cast("Any", given)
+
+
+@functools.lru_cache(1)
+def _post_template() -> Options | None:
+    """Constructing takes ten times as long as copying, for each default is copied deeply."""
+    constructed = FinalRequestOptions.construct(method="post", url="", json_data={}, content=None, files=None)
+    shared = {name for name, value in constructed.__dict__.items() if isinstance(value, dict | list)}
+    return constructed if shared == {"params", "security", "json_data"} else None
+
+
 def max_retries(client: Any, options: Options) -> int | None:
     """The per-call `max_retries`, None when the caller gave none; the SDK's own error when it is no number."""
     given = options.max_retries
@@ -118,13 +144,66 @@ def timeout(client: Any, options: Options) -> Any:
     return client.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout
 
 
-def variant(cast_to: Any, options: Options) -> Hashable:
-    """What decides a call's answer beside its URL, headers and body: its query, and what is made of the JSON."""
+class _SyncBody(httpx2.SyncByteStream):
+    """The body of an answer that is still to be read."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+
+class _AsyncBody(httpx2.AsyncByteStream):
+    """The same for an async client."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
+class Variant(NamedTuple):
+    """What decides a call's answer beside its URL, headers and body; equal for calls that agree in it."""
+
+    cast_to: Any
+    query: str
+    parser: Hashable
+
+
+def variant(cast_to: Any, options: Options) -> Variant:
+    """A call's query, and what is made of the JSON."""
     parser: Any = options.post_parser
     if isinstance(parser, functools.partial):  # made anew for each call
         parser = parser.func, repr(parser.args), repr(parser.keywords)
     given = not isinstance(parser, openai.NotGiven)
-    return cast_to, repr(dict(options.params)), parser if given else None
+    return Variant(cast_to, repr(dict(options.params)), parser if given else None)
+
+
+def answered(
+    client: Any,
+    cast_to: Any,
+    options: Options,
+    *,
+    stream: bool,
+    stream_cls: Any,
+    content: bytes,
+    headers: Mapping[str, str],
+) -> Any:
+    """What the SDK makes of an HTTP answer to the call; to be awaited for an async client."""
+    options = options.model_copy()
+    cast_to = client._maybe_override_cast_to(cast_to, options)
+    raw = _headers(options).get(RAW_RESPONSE_HEADER)
+    asked = {RAW_RESPONSE_HEADER: raw} if isinstance(raw, str) else {}
+    request = httpx2.Request(options.method.upper(), client._prepare_url(options.url), headers=asked)
+    opened = _AsyncBody if is_async_client(client.__class__) else _SyncBody
+    body: dict[str, Any] = {"stream": opened(content)} if stream or raw == "stream" else {"content": content}
+    response = httpx2.Response(200, headers=headers, request=request, **body)
+    response.elapsed = datetime.timedelta()
+    return client._process_response(
+        cast_to=cast_to, options=options, response=response, stream=stream, stream_cls=stream_cls
+    )
 
 
 def key_source(client: Any) -> Any:
@@ -229,12 +308,17 @@ def is_raw(response: Any) -> bool:
     return RAW_RESPONSE_HEADER in response.request.headers
 
 
-def finished(answer: Any, options: Options, response: Any) -> Any:
+def wants_raw(options: Options) -> bool:
+    """Whether the caller asked for the HTTP response itself, before there is one."""
+    return RAW_RESPONSE_HEADER in _headers(options)
+
+
+def finished(answer: Any, options: Options, request_id: str | None) -> Any:
     """What the SDK makes of a model at last: its method's own parser, and the request id."""
     if not isinstance(options.post_parser, openai.NotGiven):
         answer = options.post_parser(answer)
     if isinstance(answer, openai.BaseModel):
-        add_request_id(answer, response.headers.get("x-request-id"))
+        add_request_id(answer, request_id)
     return answer
 
 

@@ -37,13 +37,14 @@ class Uploads:
 class Attempt:
     """One pass into the SDK, which may send several requests when no Retry is in the stack."""
 
-    __slots__ = ("_checked", "_record", "_request", "_response", "_uploads")
+    __slots__ = ("_checked", "_record", "_request", "_uploads", "response")
 
     def __init__(self, request: Request, uploads: Uploads) -> None:
         self._request = request
         self._record = request.record
         self._uploads = uploads
-        self._response: Any = None
+        self.response: Any = None
+        """The HTTP answer that is being parsed, or has been."""
         self._checked = False
 
     @classmethod
@@ -64,7 +65,7 @@ class Attempt:
     def answered(self, response: Any) -> None:
         """Note a successful answer before it is parsed."""
         self._record.headers = response.headers
-        self._response = response
+        self.response = response
 
     def check(self, answer: Any, body: Mapping[str, Any], *, strictly: bool = False) -> Any:
         """The answer to `body`, once; `InvalidResponse` when it lacks what the SDK's types promise."""
@@ -84,8 +85,8 @@ class Attempt:
     def unreadable(self, error: Exception) -> InvalidResponse | None:
         """What to raise in place of an error that says that the body cannot be read; None for any other."""
         # What fails after the check is the method's parser, on what the model wrote.
-        missing = None if self._checked or self._response is None else unreadable(error)
+        missing = None if self._checked or self.response is None else unreadable(error)
         return None if missing is None else self._invalid(missing)
 
     def _invalid(self, missing: str, answer: object = None) -> InvalidResponse:
-        return invalid_response(missing, self._response, operation=self._record.operation, answer=answer)
+        return invalid_response(missing, self.response, operation=self._record.operation, answer=answer)

@@ -13,10 +13,12 @@ import openai
 from llmkit import _sdk, attempt, runtime
 from llmkit.attempt import Attempt, Uploads
 from llmkit.errors import InvalidResponse, MiddlewareError
+from llmkit.fast.members import kept_answer
 from llmkit.record import CallRecord, FailedAttempt
 from llmkit.request import Middleware, Request, address_of, compose
 from llmkit.streaming.facts import answer_text, note_answer
 from llmkit.streaming.hints import advise, answer_hint
+from llmkit.streaming.received import Received
 from llmkit.streaming.taps import observed, tap, watch_loaded
 from llmkit.streaming.watch import Watch
 from llmkit.structure import invalid_response, is_checked, is_no_stream
@@ -30,7 +32,7 @@ class Call:
         self._client = client
         self._cast_to = cast_to
         self._options = options
-        self._idempotency_key = _sdk.idempotency_key(client, options)
+        self._idempotency_key: str | None = None
         self._max_retries = _sdk.max_retries(client, options)
         self._stream = stream
         self._stream_cls = observed(stream_cls) if stream and stream_cls is not None else stream_cls
@@ -39,6 +41,7 @@ class Call:
         self.uploads = Uploads()
         self._open: dict[Watch, Any] = {}
         self._running = True
+        self._observed: Any = None
         self._base_url = address_of(client)
         self._runtime = runtime.current(is_async=self._is_async)
         self.record = CallRecord(
@@ -65,6 +68,7 @@ class Call:
             runtime=self._runtime,
             record=self.record,
             variant=partial(_sdk.variant, self._cast_to, self._options),
+            respond=self._respond,
             rewind=self.uploads.rewind,
         )
         try:
@@ -96,7 +100,18 @@ class Call:
         finally:
             attempt.current.set(outer)  # without a token, which a task dropped by its loop could not give back
         _sdk.count_retries_taken(result, request.retries_taken)
-        self._observe(result, request)
+        self._observe(result, this.response, request)
+        return result
+
+    async def _respond(self, content: bytes, headers: Mapping[str, str]) -> Any:
+        how = self._client, self._cast_to, self._options
+        result = None if self._stream else kept_answer(*how, content, request_id=headers.get("x-request-id"))
+        if result is None:
+            stream, stream_cls = self._stream, self._stream_cls
+            result = _sdk.answered(*how, stream=stream, stream_cls=stream_cls, content=content, headers=headers)
+        if inspect.isawaitable(result):
+            result = await result
+        self._observe(result, None, self._asked)
         return result
 
     async def _answer(self, request: Request, options: _sdk.Options, this: Attempt) -> Any:
@@ -115,6 +130,8 @@ class Call:
         asked, options = self._asked, self._options.model_copy()
         if self._checked and not isinstance(options.post_parser, openai.NotGiven):
             options.post_parser = this.checking(options.post_parser, request.body)
+        if self._idempotency_key is None:  # one for all attempts, and none for an answer from a cache
+            self._idempotency_key = _sdk.idempotency_key(self._client, self._options)
         options.idempotency_key = self._idempotency_key
         if request.body is not asked.body and not _sdk.with_body(options, request.body):
             raise MiddlewareError(f"a middleware changed the body of {request.operation}, which is no JSON object")
@@ -149,20 +166,26 @@ class Call:
             )
         )
 
-    def _observe(self, result: Any, request: Request) -> None:
-        self.record.error = self.record.error_code = None  # an earlier attempt's
+    def _observe(self, result: Any, parsed: Any, request: Request) -> None:
+        """Take note of an answer; `parsed` is the HTTP response of one that is a model."""
+        record = self.record
+        record.error = record.error_code = None  # an earlier attempt's
+        self._observed = result
         response = _sdk.response_of(result)
         if response is None:
+            record.received = None if parsed is None else Received(result, parsed)
             self._note_parsed(result)
             return
-        self.record.request_id = response.headers.get("x-request-id") or self.record.request_id
+        record.received = received = Received(result, response)
+        record.request_id = response.headers.get("x-request-id") or record.request_id
         watch = Watch(
-            self.record,
+            record,
             request.body,
-            hides_usage=_asks_for_usage(request.body) and not _asks_for_usage(self._body),
+            hides_usage=not _asks_for_usage(self._body) and (record.from_cache or _asks_for_usage(request.body)),
             on_end=lambda: self._ended(watch),
         )
         watch.deadlines = request.deadlines
+        watch.received = received
         if response.is_closed:
             watch_loaded(response, watch)
             return
@@ -186,7 +209,7 @@ class Call:
                 if response is not handed_out:
                     watch.end(whole=False)
                     await self._close(response)
-        if not self.record.attempts:  # a middleware answered by itself
+        if not self.record.attempts and result is not self._observed:  # a middleware answered by itself
             self._note_parsed(result)
         self._running = False
         self._finish_if_over()

@@ -17,6 +17,7 @@ openai.OpenAIError
     ├── BudgetExceeded       a Budget is spent
     ├── UnknownPrice         a Budget of dollars does not know what a model costs
     ├── LedgerUnavailable    the SQLite file of a Budget cannot be used
+    ├── CacheUnavailable     the SQLite file of a cache cannot be used
     ├── NoUsableKey          every key of a KeyRing is parked
     ├── RedisUnavailable     a Redis server that is shared does not answer
     └── BatchFailed          the API refused a batch as a whole
@@ -180,3 +181,17 @@ class UnknownPrice(LLMKitError):
 
 class LedgerUnavailable(LLMKitError):
     """The SQLite file of a `Budget` is locked, damaged, not writable, or not one of this llmkit's."""
+
+
+class CacheUnavailable(LLMKitError):
+    """The SQLite file of a cache is locked, damaged, full, not writable, or not one of this llmkit's."""
+
+
+def copy_of(error: Exception) -> Exception:
+    """The same error for another caller: `copy.copy` would call its class again, and the SDK's want more arguments."""
+    copied = type(error).__new__(type(error), *error.args)
+    vars(copied).update(vars(error))
+    if hasattr(error, "__notes__"):
+        copied.__notes__ = [*error.__notes__]
+    copied.__cause__, copied.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return copied.with_traceback(error.__traceback__)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from decimal import Decimal
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -26,6 +27,8 @@ _KNOWN = (
     "latency",
     "time_to_first_token",
     "attempts",
+    "cache",
+    "saved_cost",
     "key",
     "sent_model",
     "sent_to",
@@ -37,7 +40,15 @@ _KNOWN = (
     "answer",
 )
 """Fields of the record that are logged when they are known, in this order."""
-_NOT_ZERO = ("stream", "estimated", "trimmed_messages", "retry_wait", "limit_wait")
+_NOT_ZERO = (
+    "stream",
+    "estimated",
+    "trimmed_messages",
+    "retry_wait",
+    "limit_wait",
+    "saved_input_tokens",
+    "saved_output_tokens",
+)
 """Fields that are logged when they are neither False nor 0."""
 
 
@@ -87,11 +98,13 @@ class StructlogSink:
 
 
 def message(record: CallRecord) -> str:
-    """The event's text: that the call failed or was cancelled, else its tokens, else what it was."""
+    """The event's text: that the call failed, was cancelled or cached, else its tokens, else what it was."""
     if record.error in _CANCELLED:
         return f"OpenAI call cancelled: {record.operation}"
     if record.error is not None:
         return f"OpenAI call failed: {record.operation}"
+    if record.from_cache:
+        return f"OpenAI call answered from the cache: {record.operation}"
     if record.input_tokens is not None:
         prompt, completion, total = record.input_tokens, record.output_tokens, record.total_tokens
         return f"OpenAI tokens: prompt={prompt}, completion={completion}, total={total}"
@@ -104,6 +117,8 @@ def fields(record: CallRecord) -> dict[str, Any]:
     for name in _KNOWN:
         if (value := getattr(record, name)) is not None:
             event[name] = _rounded(value)
+    if record.similar is not None:
+        event["similarity"] = _rounded(record.similar.score)
     if record.request_id is not None:
         event["openai_request_id"] = record.request_id  # `request_id` is often bound to the web request
     if record.finish_reasons:
@@ -117,6 +132,8 @@ def fields(record: CallRecord) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
     return round(value, 4) if isinstance(value, float) else value
 
 
@@ -127,7 +144,8 @@ def _own_logger(stream: TextIO, chosen: str | None) -> Any:
     if as_json:
         processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), _json]
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False)
+        plain = structlog.dev.plain_traceback  # rich, where it is installed, prints local variables, too
+        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, sort_keys=False, exception_formatter=plain)
         processors += [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), _brief, renderer]
     logger = structlog.PrintLogger(stream)
     return structlog.wrap_logger(logger, processors=processors, wrapper_class=structlog.BoundLogger).bind()

@@ -8,11 +8,17 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import InitVar, dataclass, field
-from typing import Any, cast
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llmkit.errors import InvalidSink
 from llmkit.runtime import Runtime
 from llmkit.tagging import Tag
+
+if TYPE_CHECKING:
+    from llmkit.streaming.received import Received
+
+CacheState = Literal["hit", "semantic", "miss"]
 
 logger = logging.getLogger("llmkit")
 
@@ -48,6 +54,21 @@ class FailedAttempt:
     """The class name of what was raised."""
     error_code: str | None
     status_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarQuestion:
+    """The kept question that a SemanticCache found nearest to the one that was asked."""
+
+    key: str
+    """Of its answer in the cache."""
+    score: float
+    """The cosine of the two embeddings, -1 to 1."""
+    threshold: float
+    objection: str | None
+    """Why it must not share its answer, whatever the score: "other numbers", "a negation", ..."""
+    question: str | None = field(default=None, repr=False)
+    """Its text, only with `explain=True`."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +108,9 @@ class CallRecord:
     sent_to: str | None = None
     """The base URL of the client that was asked in place of the call's own, by a Fallback."""
 
+    fallback: bool = False
+    """A target of a Fallback has answered, because what was asked first has failed."""
+
     response_model: str | None = None
     """The model that answered, such as a dated snapshot."""
     response_id: str | None = None
@@ -99,6 +123,19 @@ class CallRecord:
     """The input tokens counted before the call, after trimming."""
     trimmed_messages: int = 0
     """Messages left out because they did not fit."""
+
+    cache: CacheState | None = None
+    """Whether the answer came from a cache, which had it ("hit") or one to a question that means the same
+    ("semantic"); None where no cache was asked."""
+    cache_key: str | None = None
+    """The key of the answer in the cache: what invalidates it."""
+    similar: SimilarQuestion | None = None
+    """What a SemanticCache compared the question with."""
+    saved_input_tokens: int = 0
+    saved_output_tokens: int = 0
+    """What the answer of a cache was billed when it was made; the tokens below are 0 then."""
+    saved_cost: Decimal | None = None
+    """In USD; None when it is not known."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -137,9 +174,16 @@ class CallRecord:
         self._context: Context | None = copy_context()
         self.headers: Mapping[str, str] = {}
         """Of the last answer of the server, for the layers of the stack."""
+        self.received: Received | None = None
+        """The last answer itself, for a layer that keeps its bytes; gone when the call is over, like `headers`."""
         self._sinks: list[Sink] = []
         self._began = runtime.monotonic()
         self.started_at = runtime.time()
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether a cache has answered, so that nobody is billed."""
+        return self.cache in ("hit", "semantic")
 
     @property
     def over(self) -> bool:
@@ -167,7 +211,7 @@ class CallRecord:
                 context.run(sink, self)
             except Exception as error:  # noqa: BLE001 - a broken sink must not fail the user's call
                 _report(sink, error)
-        self.headers = {}  # whoever keeps records does not keep these
+        self.headers, self.received = {}, None  # whoever keeps records does not keep these
 
 
 def _report(sink: Sink, error: Exception) -> None:

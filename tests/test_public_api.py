@@ -12,6 +12,8 @@ import pytest
 import llmkit
 import llmkit.batches
 import llmkit.budgets
+import llmkit.cache
+import llmkit.cache.vectors
 import llmkit.context
 import llmkit.conversation
 import llmkit.guidance
@@ -32,6 +34,8 @@ PROJECT = Path(__file__).parent.parent
         llmkit,
         llmkit.batches,
         llmkit.budgets,
+        llmkit.cache,
+        llmkit.cache.vectors,
         llmkit.guidance,
         llmkit.limits,
         llmkit.testing,

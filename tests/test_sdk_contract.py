@@ -68,6 +68,15 @@ def test_raw_responses_hold_their_http_response_and_retries() -> None:
         assert {"http_response", "retries_taken"} <= set(response.__annotations__)
 
 
+def test_an_answer_is_made_of_a_response_by_methods_that_take_what_they_took() -> None:
+    for client in CLIENTS:
+        assert {"cast_to", "options", "response", "stream", "stream_cls"} <= set(
+            inspect.signature(client._process_response).parameters
+        )
+        assert [*inspect.signature(client._maybe_override_cast_to).parameters] == ["self", "cast_to", "options"]
+        assert [*inspect.signature(client._prepare_url).parameters] == ["self", "url"]
+
+
 def test_the_rest_is_where_it_was() -> None:
     client = openai.OpenAI(api_key="sk-fake")
     assert client._validate_max_retries(2) is None

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 import llmkit
 from llmkit import (
     Budget,
+    Cache,
     CallNext,
     CallRecord,
     CircuitBreaker,
@@ -31,10 +32,13 @@ from llmkit import (
     KeyRing,
     RateLimit,
     RedisBackend,
+    RedisStore,
     Request,
     Retry,
     Route,
     Rule,
+    SemanticCache,
+    SQLiteStore,
     StructlogSink,
     Timeouts,
     UsageLog,
@@ -133,7 +137,9 @@ class Sinks:
         self.show(*getattr(error, "__notes__", []), explain(error), dataclasses.asdict(explain(error)))
         written = "".join(traceback.format_exception(error)) + repr(error)
         self.shown.append(written.replace(ECHO, "").replace(json.dumps(ECHO)[1:-1], ""))
-        structlog.get_logger().bind(error=type(error).__name__).warning("failed", exc_info=error)
+        processors: Any = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        logger = structlog.wrap_logger(structlog.PrintLogger(self.logged), processors=processors)
+        logger.warning("failed", exc_info=error)
         logging.getLogger("user").error("failed", exc_info=error)
 
     def everything(self) -> Iterator[str]:
@@ -144,12 +150,15 @@ class Sinks:
             yield repr(record)
             yield json.dumps(dataclasses.asdict(record), default=str)
         for file in self.directory.iterdir():
-            yield file.read_bytes().decode("latin-1")
+            text = file.read_bytes().decode("latin-1")
+            yield text.replace(ANSWER, "") if file.name.startswith("cache.db") else text  # answers are what it is for
         with redis.Redis.from_url(self.redis_url) as client:
             for key in client.scan_iter(f"{self.prefix}*"):
                 yield key.decode("latin-1")
-                yield (client.dump(key) or b"").decode("latin-1")
-                yield repr(client.hgetall(key) if client.type(key) == b"hash" else "")
+                dumped = (client.dump(key) or b"").decode("latin-1")
+                yield dumped.replace(ANSWER, "") if b":cache" in key else dumped
+                held = repr(client.hgetall(key) if client.type(key) == b"hash" else "")
+                yield held.replace(ANSWER, "") if b":cache" in key else held
 
     def stored(self) -> set[Any]:
         """The files and the types of Redis keys that were written."""
@@ -182,6 +191,8 @@ def stack(sinks: Sinks, *, spare: Any) -> list[Any]:
         UsageLog(sinks=[StructlogSink(format="json"), StructlogSink(format="console"), sinks.records.append]),
         Budget(daily_tokens=10**6, per="user", ledger=SQLiteLedger(sinks.directory / "budget.db")),
         Budget(monthly_usd=1000, ledger=RedisLedger(redis_url, prefix=f"{prefix}:budget")),
+        Cache(SQLiteStore(sinks.directory / "cache.db")),
+        SemanticCache(RedisStore(redis_url, prefix=f"{prefix}:cache"), embed=lambda text: [len(text), 1.0]),
         Context(),
         Route(Rule("gpt-4o-mini", max_input_tokens=5), lambda request: None, dry_run=True),
         Fallback("gpt-4o-mini", spare),
@@ -251,7 +262,7 @@ async def test_no_error_path_shows_a_key_a_prompt_or_an_answer(
     assert [record.operation for record in sinks.records][:2] == ["chat.completions"] * 2
     assert len(sinks.records) == 5
     assert any(record.error or record.hint for record in sinks.records) == (failure is not FAILURES["answered"])
-    assert sinks.stored() >= {"budget.db", b"hash"}
+    assert sinks.stored() >= {"budget.db", "cache.db", b"hash"}
     assert fake.requests[0].headers["authorization"].removeprefix("Bearer ") in KEYS
     sinks.assert_clean()
 

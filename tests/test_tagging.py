@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import llmkit
-from llmkit.tagging import current_tags
+from llmkit.tagging import checked_per, chosen, current_tags
 
 
 def test_inner_tags_add_to_outer_ones_and_win() -> None:
@@ -80,7 +80,7 @@ def test_generators_are_refused_because_their_tags_would_leak() -> None:
         yield 1
 
     for function in (generate, generate_async):
-        with pytest.raises(llmkit.InvalidTag, match=function.__name__):
+        with pytest.raises(TypeError, match=function.__name__):
             llmkit.tags(user="a")(function)
 
 
@@ -92,3 +92,21 @@ def test_a_tag_that_is_no_scalar_is_refused_by_name() -> None:
 def test_current_tags_cannot_be_changed() -> None:
     with llmkit.tags(user="a"), pytest.raises(TypeError):
         current_tags()["user"] = "b"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("per", "expected"),
+    [(None, ()), ("user", ("user",)), (("user", "feature"), ("feature", "user")), (["feature"], ("feature",))],
+)
+def test_the_order_of_the_tags_does_not_matter(per: Any, expected: tuple[str, ...]) -> None:
+    assert checked_per(per) == expected
+
+
+@pytest.mark.parametrize("per", [("user", "user"), ("user", 1), "", ("",)])
+def test_what_cannot_be_tags_is_refused(per: Any) -> None:
+    with pytest.raises(ValueError, match=r"per=.* must be the name of a tag"):
+        checked_per(per)
+
+
+def test_only_the_tags_that_are_named_are_chosen() -> None:
+    assert chosen(("feature", "user"), {"user": "alice", "team": "x"}) == {"user": "alice"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any, assert_type
 
 import httpx2
@@ -211,3 +212,27 @@ async def errors_and_jobs(client: llmkit.AsyncOpenAI, plain: openai.OpenAI, reco
     assert_type(
         llmkit.run_batch(plain, [{}], endpoint="/v1/responses", state="job.json"), list[Response | llmkit.FailedRequest]
     )
+
+
+async def caches(client: llmkit.AsyncOpenAI, record: CallRecord) -> None:
+    store = llmkit.SQLiteStore("cache.db")
+    cache = llmkit.Cache(store, ttl=lambda request: 60.0 if request.model else None, per=("tenant",))
+    layers: list[Middleware] = [
+        cache,
+        llmkit.SemanticCache(llmkit.RedisStore("redis://localhost"), embed=lambda text: [1.0], ttl=None),
+    ]
+    llmkit.AsyncOpenAI(middleware=layers)
+    assert_type(cache.stats().saved_cost, Decimal)
+    assert_type(cache.invalidate(tags={"feature": "faq"}), int)
+    assert_type(record.similar, llmkit.SimilarQuestion | None)
+    with llmkit.caching(ttl=60, read=False):
+        assert_type(await llmkit.warm(client, [{"model": "m", "messages": []}]), llmkit.Warmed)
+
+
+@llmkit.caching(write=False)
+async def decorated(x: int) -> str:
+    return str(x)
+
+
+async def a_decorated_function_keeps_its_type() -> None:
+    assert_type(await decorated(1), str)

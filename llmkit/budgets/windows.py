@@ -40,25 +40,12 @@ def window(span: Span, now: float) -> Window:
     return Window(day.strftime("%Y-%m"), next_month.timestamp())
 
 
-def checked_per(per: str | Iterable[str] | None) -> tuple[str, ...]:
-    """The tags that say whose budget it is, in one order; ValueError for names that cannot be tags."""
-    names = () if per is None else (per,) if isinstance(per, str) else tuple(per)
-    if len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"per={per!r} must be the name of a tag or a tuple of them, each once")
-    return tuple(sorted(names))
-
-
 def checked_name(name: str | None, per: Iterable[str]) -> str:
     """The name under which a ledger keeps the budget: by default that of its tags, "user+feature" or "all"."""
     name = ("+".join(per) or "all") if name is None else name
     if not _NAME.fullmatch(name):
         raise ValueError(f"name={name!r} must be letters, digits and . _ + - only; give Budget(name=...)")
     return name
-
-
-def chosen(per: Iterable[str], tags: Mapping[str, Tag]) -> dict[str, Tag]:
-    """Those of a call's tags that say whose budget it spends; one that the call does not have is left out."""
-    return {tag: tags[tag] for tag in per if tag in tags}
 
 
 def scope(name: str, who: Mapping[str, Tag]) -> str:

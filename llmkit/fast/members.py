@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,9 +11,11 @@ import pydantic
 
 from llmkit import _sdk
 from llmkit.attempt import Attempt
-from llmkit.fast.models import builder
+from llmkit.fast.models import Build, builder
 from llmkit.fast.requests import add_hastened
 
+_OF_JSON = frozenset({"body", "cast_to", "options", "stream", "stream_cls"})
+"""What the methods of the SDK give to `post` when they send JSON."""
 _ENDPOINTS = frozenset({"/chat/completions", "/responses", "/embeddings"})
 
 
@@ -23,12 +26,13 @@ def is_on() -> bool:
 
 def add_to(cls: Any) -> None:
     """Make `cls`, a subclass of an SDK client, fast where its instances say so (`self._llmkit.fast`)."""
-    request = cls.request
+    cls.post = _post(cls)
+    request, post = cls.request, cls.post
 
     def settles(client: Any) -> bool:
         """Whether nobody looks at a request between the method that is called and `request`, which puts it in order."""
-        own = getattr(client.request, "__func__", None) is request and _sdk.is_own(client.post)
-        return own and client._llmkit.fast
+        own = getattr(client.request, "__func__", None) is request and getattr(client.post, "__func__", None) is post
+        return own and client._llmkit.fast and _sdk.is_own(cast("Any", super(cls, client)).post)
 
     for name in ("chat", "responses", "embeddings", "beta"):
         add_hastened(cls, name, when=settles)
@@ -36,6 +40,39 @@ def add_to(cls: Any) -> None:
     cls._process_response_data = _process_response_data(cls)
     if _sdk.joins_urls_as_usual(cls):
         cls._prepare_url = _prepare_url(cls)
+
+
+def _post(cls: Any) -> Callable[..., Any]:
+    """The SDK's, which constructs the options of each request anew, after an attempt to copy them."""
+    base = cls.__mro__[1]
+    if _sdk.is_async_client(cls):
+
+        @functools.wraps(base.post)
+        async def post_async(self: Any, path: str, **given: Any) -> Any:
+            sdks = cast("Any", super(cls, self)).post
+            options = _options(self, path, given, sdks)
+            return await (sdks(path, **given) if options is None else self.request(options=options, **given))
+
+        return post_async
+
+    @functools.wraps(base.post)
+    def post(self: Any, path: str, **given: Any) -> Any:
+        sdks = cast("Any", super(cls, self)).post
+        options = _options(self, path, given, sdks)
+        return sdks(path, **given) if options is None else self.request(options=options, **given)
+
+    return post
+
+
+def _options(client: Any, path: str, given: dict[str, Any], sdks: Any) -> Any:
+    """The options of a POST, of which `given` keeps what `request` takes; None when the SDK has to construct them."""
+    if not client._llmkit.fast or not _OF_JSON.issuperset(given) or not _sdk.is_own(sdks):
+        return None
+    options = _sdk.post_options(path, given.get("body"), given.get("options") or {})
+    if options is not None:
+        given.pop("body")
+        given.pop("options", None)
+    return options
 
 
 def _prepare_url(cls: Any) -> Callable[..., Any]:
@@ -74,8 +111,20 @@ def _answer(client: Any, *, cast_to: Any, options: Any, response: Any, stream: b
     """The answer that the SDK's method returns, ready; None when the SDK has to make it."""
     if (attempt := Attempt.of(client)) is not None:
         attempt.answered(response)
-    answer = None if stream or _sdk.is_raw(response) else _built(client, cast_to, response)
-    return answer if answer is None else _sdk.finished(answer, options, response)
+    if stream or _sdk.is_raw(response):
+        return None
+    answer = _built(client, cast_to, response)
+    return answer if answer is None else _sdk.finished(answer, options, response.headers.get("x-request-id"))
+
+
+def kept_answer(client: Any, cast_to: Any, options: Any, content: bytes, *, request_id: str | None) -> Any:
+    """The answer that the SDK's method returns of a body that has been kept; None when the SDK has to make it."""
+    build = None if _sdk.wants_raw(options) else _builder(client, cast_to)
+    try:
+        answer = None if build is None else build(content)
+    except ValueError:
+        return None
+    return answer if answer is None else _sdk.finished(answer, options, request_id)
 
 
 def _process_response_data(cls: Any) -> Callable[..., Any]:
@@ -94,10 +143,14 @@ def _process_response_data(cls: Any) -> Callable[..., Any]:
 
 def _built(client: Any, cast_to: Any, response: Any) -> Any:
     """The model in the body of `response`; None when only the SDK can build it."""
-    build = builder(cast_to) if client._llmkit.fast and not client._strict_response_validation else None
+    build = _builder(client, cast_to)
     if build is None:
         return None
     try:
         return build(response.content)
     except (ValueError, RuntimeError):  # not valid, or not read: then the data is one event of a stream
         return None
+
+
+def _builder(client: Any, cast_to: Any) -> Build | None:
+    return builder(cast_to) if client._llmkit.fast and not client._strict_response_validation else None

@@ -11,6 +11,7 @@ import openai
 
 from llmkit import _sdk
 from llmkit.embedding_batches import Inputs, count_inputs, merged_body, read_inputs, split_answer
+from llmkit.errors import copy_of
 from llmkit.request import CallNext, Middleware, Request
 from llmkit.streaming.facts import note_answer
 
@@ -185,18 +186,8 @@ async def _answer_all(calls: Sequence[_Waiting], request: Request, call_next: Ca
 def _fail_all(calls: Sequence[_Waiting], request: Request, error: Exception) -> None:
     """Each caller gets an exception of its own, so that what is noted on one does not show on another."""
     for call in calls:
-        call.error = error if call.request is request else _copy(error)
+        call.error = error if call.request is request else copy_of(error)
         call.woken.set()
-
-
-def _copy(error: Exception) -> Exception:
-    """`copy.copy` would call the class again, and the SDK's want more than the message."""
-    copied = type(error).__new__(type(error), *error.args)
-    vars(copied).update(vars(error))
-    if hasattr(error, "__notes__"):
-        copied.__notes__ = [*error.__notes__]
-    copied.__cause__, copied.__suppress_context__ = error.__cause__, error.__suppress_context__
-    return copied.with_traceback(error.__traceback__)
 
 
 def _key(request: Request, inputs: Inputs) -> Hashable:

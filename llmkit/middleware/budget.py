@@ -15,11 +15,11 @@ from llmkit.budgets.limits import USD, Amounts, Spent, charges, exceeded, limits
 from llmkit.budgets.memory import MemoryLedger
 from llmkit.budgets.outcome import never_served
 from llmkit.budgets.pricing import Pricing
-from llmkit.budgets.windows import checked_name, checked_per, chosen, scope
+from llmkit.budgets.windows import checked_name, scope
 from llmkit.expected import expected_tokens
 from llmkit.record import logger
 from llmkit.request import CallNext, Request
-from llmkit.tagging import Tag
+from llmkit.tagging import Tag, checked_per, chosen
 
 _NOT_COUNTED = frozenset({"moderations", "responses.input_tokens", "fine_tuning.jobs"})
 """Free, or jobs that run later and are billed then."""
@@ -174,6 +174,8 @@ class Budget:
 
     def _used(self, hold: _Hold, error: BaseException | None) -> Amounts | None:
         record = hold.request.record
+        if record.from_cache:
+            return None
         if record.attempts == hold.attempts and (error is not None or record.total_tokens is None):
             return None  # a layer below answered or refused by itself, and has noted no share in another's request
         if record.total_tokens is None:

@@ -72,10 +72,13 @@ class Fallback:
             record.sent_to = before[1] if candidate.client is request.client else candidate.base_url
             try:
                 adapted = candidate if self._adapt is None else self._adapt(candidate)
-                return await _by_its_ring(adapted, request, call_next)
+                answer = await _by_its_ring(adapted, request, call_next)
             except Exception as again:  # noqa: BLE001 - the first one is raised
                 asked, error = candidate, again
                 said.append(f"{_name(asked)} with {described(error)}")
+            else:
+                record.fallback = True
+                return answer
         record.sent_model, record.sent_to = before
         first.add_note(f"The fallbacks failed, too: {', '.join(said)}." if said else _ONCE)
         return _NOBODY

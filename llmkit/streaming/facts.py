@@ -61,7 +61,12 @@ def note_answer(record: CallRecord, answer: object, reasons: dict[int, str] | No
 
 
 def note_usage(record: CallRecord, usage: Fields) -> None:
-    """Record token figures under one set of names; Chat says prompt/completion, Responses input/output."""
+    """Record token figures under one set of names; Chat says prompt/completion, Responses input/output.
+
+    None of an answer from a cache, which was billed when it was made.
+    """
+    if record.from_cache:
+        return
     given = _number(usage, "prompt_tokens", "input_tokens")
     if given is None:
         return

@@ -16,7 +16,7 @@ _STARTS = frozenset({"response.created", "response.queued", "response.in_progres
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where streamed text goes: a field of an output item, or of a part in one of the item's lists."""
 
     item_type: str
@@ -25,18 +25,21 @@ class _Place(NamedTuple):
     part_type: str = ""
 
 
-_PLACES = {
-    "response.output_text": _Place("message", "text", "content", "output_text"),
-    "response.refusal": _Place("message", "refusal", "content", "refusal"),
-    "response.reasoning_text": _Place("reasoning", "text", "content", "reasoning_text"),
-    "response.reasoning_summary_text": _Place("reasoning", "text", "summary", "summary_text"),
-    "response.function_call_arguments": _Place("function_call", "arguments"),
-    "response.mcp_call_arguments": _Place("mcp_call", "arguments"),
-    "response.custom_tool_call_input": _Place("custom_tool_call", "input"),
-    "response.code_interpreter_call_code": _Place("code_interpreter_call", "code"),
+PLACES = {
+    "response.output_text": Place("message", "text", "content", "output_text"),
+    "response.refusal": Place("message", "refusal", "content", "refusal"),
+    "response.reasoning_text": Place("reasoning", "text", "content", "reasoning_text"),
+    "response.reasoning_summary_text": Place("reasoning", "text", "summary", "summary_text"),
+    "response.function_call_arguments": Place("function_call", "arguments"),
+    "response.mcp_call_arguments": Place("mcp_call", "arguments"),
+    "response.custom_tool_call_input": Place("custom_tool_call", "input"),
+    "response.code_interpreter_call_code": Place("code_interpreter_call", "code"),
 }
-_PARTS = {"response.content_part": "content", "response.reasoning_summary_part": "summary"}
-_INDEX_OF = {"content": "content_index", "summary": "summary_index"}
+"""By the events that carry the text, which are called so with ".delta" and ".done" behind it."""
+PARTS = {"response.content_part": "content", "response.reasoning_summary_part": "summary"}
+"""The lists of parts, by the events with which a part begins and ends."""
+INDEX_OF = {"content": "content_index", "summary": "summary_index"}
+"""What an event calls the place of a part in its list."""
 _BLANK: dict[str, dict[str, Any]] = {
     "message": {"role": "assistant", "content": []},
     "reasoning": {"summary": []},
@@ -87,14 +90,14 @@ class ResponseGatherer:
         self.sequence_number = number if isinstance(number, int) else self.sequence_number
         kind = fields.get("type") or ""
         stem, _, step = kind.rpartition(".")
-        if stem in _PLACES:
-            self._item(fields, _PLACES[stem].item_type).write(_PLACES[stem], step, fields)
+        if stem in PLACES:
+            self._item(fields, PLACES[stem].item_type).write(PLACES[stem], step, fields)
         elif kind in _STARTS or kind in _ENDS:
             self._follow(kind, fields.get("response"))
         elif stem == "response.output_item" and fields.get("item"):
             self._items[fields.get("output_index") or 0] = _Item(_data(fields["item"]))
-        elif stem in _PARTS:
-            self._item(fields, "message").set_part(_PARTS[stem], fields)
+        elif stem in PARTS:
+            self._item(fields, "message").set_part(PARTS[stem], fields)
         elif kind == "response.output_text.annotation.added":
             self._item(fields, "message").annotate(fields)
         elif kind == "error":
@@ -126,10 +129,10 @@ class _Item:
 
     def __init__(self, item: dict[str, Any]) -> None:
         self._item = item
-        self._parts = {name: dict(enumerate(_objects(item.get(name)))) for name in _INDEX_OF}
-        self._texts: dict[tuple[_Place, int], list[str]] = {}
+        self._parts = {name: dict(enumerate(_objects(item.get(name)))) for name in INDEX_OF}
+        self._texts: dict[tuple[Place, int], list[str]] = {}
 
-    def write(self, place: _Place, step: str, fields: Mapping[str, Any]) -> None:
+    def write(self, place: Place, step: str, fields: Mapping[str, Any]) -> None:
         """Take in a `.delta`, or the `.done` that says it all once more."""
         text = fields.get("delta" if step == "delta" else place.field)
         if not isinstance(text, str):
@@ -142,16 +145,16 @@ class _Item:
 
     def set_part(self, parts: str, fields: Mapping[str, Any]) -> None:
         """Take in a part as it begins or as it ends."""
-        index = fields.get(_INDEX_OF[parts]) or 0
+        index = fields.get(INDEX_OF[parts]) or 0
         part = _data(fields.get("part"))
         self._parts[parts][index] = part
-        for place in _PLACES.values():
+        for place in PLACES.values():
             if place.part_type == part.get("type") and place.field in part:
                 self._texts[place, index] = [part[place.field]]
 
     def annotate(self, fields: Mapping[str, Any]) -> None:
         """Take in an annotation of a text part."""
-        index = self._part_at(_PLACES["response.output_text"], fields)
+        index = self._part_at(PLACES["response.output_text"], fields)
         self._parts["content"][index].setdefault("annotations", []).append(_data(fields.get("annotation")))
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,9 +167,9 @@ class _Item:
         lists = {name: [found[index] for index in sorted(found)] for name, found in parts.items() if found}
         return {**item, **lists}
 
-    def _part_at(self, place: _Place, fields: Mapping[str, Any]) -> int:
+    def _part_at(self, place: Place, fields: Mapping[str, Any]) -> int:
         """The index of the part that an event is about, which is made if the server did not announce it."""
-        index: int = fields.get(_INDEX_OF[place.parts]) or 0
+        index: int = fields.get(INDEX_OF[place.parts]) or 0
         self._parts[place.parts].setdefault(
             index, {"type": place.part_type} | deepcopy(_BLANK.get(place.part_type, {}))
         )

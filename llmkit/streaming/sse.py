@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -37,3 +40,10 @@ def data_of(block: bytes) -> bytes:
     """The `data` field of an event, its lines joined; empty for comments and keep-alives."""
     lines = [line[5:].removeprefix(b" ") for line in _LINE_END.split(block) if line.startswith(b"data:")]
     return b"\n".join(lines)
+
+
+def event_bytes(payload: Mapping[str, Any]) -> bytes:
+    """A JSON object as an event, named by its `type` if it has one; half of a surrogate pair is escaped."""
+    name = f"event: {payload['type']}\n" if "type" in payload else ""
+    data = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return f"{name}data: {data}\n\n".encode("utf-8", "backslashreplace")

@@ -33,6 +33,11 @@ class _Tap:
     def __del__(self) -> None:
         self.watch.closed()  # nobody can read it any more
 
+    def _feed(self, chunk: bytes) -> bytes:
+        """The bytes to hand on."""
+        self.watch.received.feed(chunk)
+        return self._reader.feed(chunk)
+
     def _at_end(self) -> bytes:
         rest = self._reader.flush()
         content = self._reader.content
@@ -56,7 +61,7 @@ class _SyncTap(_Tap):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self._pieces:
-                if shown := self._reader.feed(chunk):
+                if shown := self._feed(chunk):
                     yield shown
             if rest := self._at_end():
                 yield rest
@@ -79,7 +84,7 @@ class _AsyncTap(_Tap):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._pieces:
-                if shown := self._reader.feed(chunk):
+                if shown := self._feed(chunk):
                     yield shown
             if rest := self._at_end():
                 yield rest

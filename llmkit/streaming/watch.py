@@ -12,6 +12,7 @@ import pydantic
 from llmkit.deadlines import Deadlines
 from llmkit.record import CallRecord
 from llmkit.streaming import facts, hints
+from llmkit.streaming.received import Received
 from llmkit.structure import read_json
 from llmkit.tokens import count_text, estimate_tokens
 from llmkit.tokens.vocabulary import is_loaded
@@ -38,6 +39,8 @@ class Watch:
         """The SDK's stream reports events here, so bytes need no look."""
         self.deadlines: Deadlines | None = None
         """How long the SDK's stream may be waited for."""
+        self.received = Received(None, None)
+        """What takes in the bytes, for those who want a copy."""
         self._body = body
         self._on_end = on_end
         self._answer: defaultdict[int, bytearray] = defaultdict(bytearray)  # UTF-8: the least memory

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import types
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,13 +22,15 @@ from fast.replies import (
     ready,
     run,
 )
+from openai._models import FinalRequestOptions
 from openai._streaming import SSEDecoder
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseTextDeltaEvent
 
 import llmkit
-from llmkit import UsageLog, wrap
+import llmkit.testing
+from llmkit import UsageLog, _sdk, wrap
 from llmkit.fast import members
 from llmkit.fast.events import Decoder
 from llmkit.record import CallRecord
@@ -253,3 +257,76 @@ def test_a_parser_of_the_callers_may_make_anything_of_an_answer() -> None:
     for cls in (openai.OpenAI, llmkit.OpenAI):
         client = cls(api_key="sk-fake", http_client=httpx2.Client(transport=transport))
         assert client.post("/chat/completions", cast_to=ChatCompletion, body={}, options=options) == "chatcmpl-1"
+
+
+def everything(options: Any) -> dict[str, Any]:
+    values = vars(options).items()
+    return {name: "not given" if isinstance(value, openai.NotGiven) else value for name, value in values}
+
+
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [
+        ({}, {}),
+        ({"a": 1, "b": openai.NOT_GIVEN, "c": {"d": openai.NOT_GIVEN}}, {}),
+        ({"a": 1}, {"headers": {"x": "1", "y": openai.NOT_GIVEN}, "params": {"q": "1"}, "extra_json": {"e": 1}}),
+        ({"a": 1}, {"timeout": 3.0, "max_retries": 1, "idempotency_key": "k", "security": {"bearer_auth": True}}),
+        ({"a": 1}, {"post_parser": str, "headers": openai.NOT_GIVEN, "params": types.MappingProxyType({"q": "1"})}),
+    ],
+)
+def test_the_options_of_a_post_are_those_that_the_sdk_constructs(body: dict[str, Any], given: dict[str, Any]) -> None:
+    copied = _sdk.post_options("/x", body, given)
+    constructed = FinalRequestOptions.construct(
+        method="post", url="/x", json_data=body, content=None, files=None, **given
+    )
+    assert everything(copied) == everything(constructed)
+
+
+def test_no_two_requests_share_a_part_of_their_options() -> None:
+    one, other = (_sdk.post_options("/x", {"a": 1}, {}) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    for name in ("params", "security", "json_data"):
+        assert getattr(one, name) is not getattr(other, name)
+
+
+def test_what_is_no_json_object_is_left_to_the_sdk() -> None:
+    for body in (None, b"bytes", [1], "text"):
+        assert _sdk.post_options("/x", body, {}) is None
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_options_of_another_shape_are_constructed_by_the_sdk(is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sdk, "_post_template", lambda: None)
+    fake = llmkit.testing.FakeOpenAI()
+    if is_async:
+        asyncio.run(fake.async_client().chat.completions.create(**CHAT))
+    else:
+        fake.client().chat.completions.create(**CHAT)
+    assert fake.requests[0].body["messages"] == CHAT["messages"]
+
+
+def test_a_template_whose_defaults_could_be_shared_by_mistake_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Grown(FinalRequestOptions):
+        more: dict[str, str] = {}  # noqa: RUF012 - a pydantic model
+
+    monkeypatch.setattr(_sdk, "FinalRequestOptions", Grown)
+    _sdk._post_template.cache_clear()
+    try:
+        assert _sdk.post_options("/x", {}, {}) is None
+    finally:
+        _sdk._post_template.cache_clear()
+
+
+def test_whoever_replaces_the_sdks_post_sees_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    original = openai.OpenAI.post
+
+    def post(self: Any, path: str, **given: Any) -> Any:
+        seen.append(given["body"])
+        return original(self, path, **given)
+
+    monkeypatch.setattr(openai.OpenAI, "post", post)
+    client = llmkit.testing.FakeOpenAI().client()
+    client.chat.completions.create(**CHAT)
+    assert [body["messages"] for body in seen] == [CHAT["messages"]]

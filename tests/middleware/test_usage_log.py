@@ -126,7 +126,7 @@ async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_o
 async def test_the_servers_that_refuse_stream_options_are_not_remembered_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llmkit.middleware.usage_log._MOST_REFUSALS", 2)
+    monkeypatch.setattr("llmkit.stream_usage._MOST_REFUSALS", 2)
     fake = FakeOpenAI()
     client = fake.async_client(middleware=[UsageLog(sinks=[])])
     for number, known in ((0, False), (1, False), (2, False), (2, False), (0, True)):

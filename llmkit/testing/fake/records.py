@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, cast
 
 import httpx2
 
+from llmkit.streaming.sse import event_bytes
+
 CREATED = 1_700_000_000
 """The `created` of every answer, in seconds since the epoch, so that answers are reproducible."""
 
@@ -152,12 +154,7 @@ def usage_chunks(turn: Turn, chunks: Iterable[JSONObject], usage: JSONObject) ->
     last: JSONObject = {}
     for chunk in chunks:
         last = chunk
-        yield data_event(chunk | {"usage": None} if wanted else chunk)
+        yield event_bytes(chunk | {"usage": None} if wanted else chunk)
     if wanted:
-        yield data_event(last | {"choices": [], "usage": usage})
+        yield event_bytes(last | {"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
-
-
-def data_event(payload: JSONObject) -> bytes:
-    """One server-sent event without a name."""
-    return b"data: " + json_bytes(payload) + b"\n\n"

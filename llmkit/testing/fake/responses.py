@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmkit.testing.fake.records import CREATED, JSONObject, Turn, json_bytes, merged
+from llmkit.streaming.response_events import response_events as streamed
+from llmkit.streaming.sse import event_bytes
+from llmkit.testing.fake.records import CREATED, JSONObject, Turn, merged
 from llmkit.tokens import count_text
 
 _ECHOED: JSONObject = {
@@ -36,7 +38,7 @@ def created_body(turn: Turn) -> JSONObject:
 
 def response_body(turn: Turn) -> JSONObject:
     """The finished response."""
-    final = {"status": _status(turn), "output": [item for item, _ in _items(turn)], "usage": _usage(turn)}
+    final = {"status": _status(turn), "output": list(_items(turn)), "usage": _usage(turn)}
     if _status(turn) == "incomplete":
         final["incomplete_details"] = {"reason": _INCOMPLETE[turn.reply.finish_reason or ""]}
     return _started(turn) | final
@@ -44,54 +46,16 @@ def response_body(turn: Turn) -> JSONObject:
 
 def response_events(turn: Turn) -> Iterator[bytes]:
     """The answer as server-sent events, numbered from 0."""
-    for number, event in enumerate(_events(turn)):
-        payload = event | {"sequence_number": number}
-        yield f"event: {event['type']}\n".encode() + b"data: " + json_bytes(payload) + b"\n\n"
+    return map(event_bytes, streamed(response_body(turn), turn.pieces))
 
 
-def _events(turn: Turn) -> Iterator[JSONObject]:
-    started = _started(turn)
-    yield {"type": "response.created", "response": started}
-    if turn.body.get("background"):
-        yield {"type": "response.queued", "response": started}
-    yield {"type": "response.in_progress", "response": started | {"status": "in_progress"}}
-    for index, (item, empty) in enumerate(_items(turn)):
-        yield {"type": "response.output_item.added", "output_index": index, "item": empty}
-        place: JSONObject = {"item_id": item["id"], "output_index": index}
-        yield from _message_events(turn, item, place) if "content" in item else _call_events(turn, item, place)
-        yield {"type": "response.output_item.done", "output_index": index, "item": item}
-    yield {"type": f"response.{_status(turn)}", "response": response_body(turn)}
-
-
-def _message_events(turn: Turn, item: JSONObject, place: JSONObject) -> Iterator[JSONObject]:
-    for index, part in enumerate(item["content"]):
-        at = place | {"content_index": index}
-        field = "text" if part["type"] == "output_text" else "refusal"
-        yield at | {"type": "response.content_part.added", "part": part | {field: ""}}
-        extra: JSONObject = {"logprobs": []} if field == "text" else {}
-        for piece in turn.pieces(part[field]):
-            yield at | extra | {"type": f"response.{part['type']}.delta", "delta": piece}
-        yield at | extra | {"type": f"response.{part['type']}.done", field: part[field]}
-        yield at | {"type": "response.content_part.done", "part": part}
-
-
-def _call_events(turn: Turn, item: JSONObject, place: JSONObject) -> Iterator[JSONObject]:
-    event = "response.function_call_arguments"
-    for piece in turn.pieces(item["arguments"]):
-        yield place | {"type": f"{event}.delta", "delta": piece}
-    yield place | {"type": f"{event}.done", "name": item["name"], "arguments": item["arguments"]}
-
-
-def _items(turn: Turn) -> Iterator[tuple[JSONObject, JSONObject]]:
-    """Each output item as it ends and as it starts."""
-    parts = _parts(turn)
-    if parts:
+def _items(turn: Turn) -> Iterator[JSONObject]:
+    if parts := _parts(turn):
         message: JSONObject = {"id": f"msg_fake_{turn.number}", "type": "message", "role": "assistant"}
-        done = message | {"status": _status(turn), "content": parts}
-        yield done, done | {"status": "in_progress", "content": []}
+        yield message | {"status": _status(turn), "content": parts}
     for index, call in enumerate(turn.reply.tool_calls, start=1):
         number = f"{turn.number}_{index}"
-        done = {
+        yield {
             "id": f"fc_fake_{number}",
             "type": "function_call",
             "status": "completed",
@@ -99,7 +63,6 @@ def _items(turn: Turn) -> Iterator[tuple[JSONObject, JSONObject]]:
             "name": call.name,
             "arguments": call.arguments,
         }
-        yield done, done | {"status": "in_progress", "arguments": ""}
 
 
 def _parts(turn: Turn) -> list[JSONObject]:

@@ -1,0 +1,274 @@
+"""Answers taken from a store and put into it: what all caches do, whatever they find an answer by."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
+
+import httpx2
+from openai.types import CreateEmbeddingResponse
+
+from llmkit import runtime
+from llmkit.cache.answers import whole
+from llmkit.cache.entry import Entry, Selection
+from llmkit.cache.per_call import current_caching
+from llmkit.cache.replay import answer_of, events_of, replayed
+from llmkit.cache.stats import CacheStats, saved_by
+from llmkit.cache.store import CacheStore
+from llmkit.errors import LLMKitError
+from llmkit.record import CacheState, CallRecord, logger
+from llmkit.request import Request
+from llmkit.streaming.received import Received
+from llmkit.usage.prices import cost
+
+T = TypeVar("T")
+
+_WRITE_COUNTS = 5.0
+"""Seconds between two writes of the counters of a store on a disk or a server."""
+MOST_BYTES = 4_000_000
+"""Of an answer as it is sent; longer ones are not kept."""
+
+
+_FALLBACK_TTL = 60.0
+"""Seconds, at most, for which the answer of a fallback is kept."""
+
+
+class Shelf:
+    """A store as calls use it: a store that fails costs no answer, and no more than one failing command a call."""
+
+    def __init__(self, store: CacheStore, *, on_error: Literal["open", "closed"], tool_calls: bool) -> None:
+        if isinstance(store, type) or not callable(getattr(store, "get", None)):
+            name = store.__qualname__ if isinstance(store, type) else type(store).__qualname__
+            raise TypeError(
+                f"store is {name}; pass MemoryStore(), SQLiteStore(path), RedisStore(url) or one of your own"
+            )
+        if on_error not in ("closed", "open"):  # pyright: ignore[reportUnnecessaryContains]
+            raise ValueError(f"on_error={on_error!r} is unknown; use 'open' or 'closed'")
+        self.store = store
+        self._lets_go = on_error == "open"
+        self._tool_calls = tool_calls
+        self._failing = False
+        self._lock = threading.RLock()  # a stream that is collected may end while this very thread is inside
+        self._counts: Counter[str] = Counter()
+        self._next_write = 0.0
+        weakref.finalize(self, _write_at_exit, store, self._lock, self._counts)
+
+    async def ask(self, request: Request, command: Callable[[], T]) -> T:
+        """Do something with the store; `Unavailable` when it fails and calls shall go on without it."""
+        try:
+            done = await request.runtime.run_blocking(command) if self.store.blocks else command()
+        except Exception as error:  # noqa: BLE001 - a store of the user's own may raise anything
+            raise self._failed(error) from None
+        self._failing = False
+        return done
+
+    async def find(self, key: str, request: Request) -> Entry | None:
+        """The entry under `key`."""
+        now = request.runtime.time()
+
+        def get() -> Entry | None:
+            if now >= self._next_write:
+                self._write_counts(now)
+            return self.store.get(key, now=now)
+
+        return await self.ask(request, get)
+
+    async def serve(self, entry: Entry, request: Request, *, state: CacheState = "hit", shared: bool = False) -> Any:
+        """What the SDK makes of an entry; None, and the entry is dropped, when it cannot be made of it."""
+        record = request.record
+        _note_hit(record, entry, state)
+        try:
+            answer = await request.respond(*_as_asked(entry, request))
+        except Exception as error:  # noqa: BLE001 - the API is asked instead, and what the caller's parser raises comes again
+            _note_miss(record)
+            logger.warning("the cached answer %s could not be used (%s); asking anew", entry.key, type(error).__name__)
+            await self._drop(entry.key, request)
+            return None
+        self.count(saved_by(entry) | ({"shared": 1} if shared else {}))
+        return answer
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the counters, unless the call is not to be counted."""
+        if not current_caching().count:
+            return
+        if not self.store.blocks:
+            self.store.add(counts)
+            return
+        with self._lock:
+            self._counts.update(counts)
+
+    def entry_of(
+        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Mapping[str, Any]
+    ) -> Entry | None:
+        """The entry for a whole answer; None when it is none to be kept. Takes milliseconds for a long stream."""
+        record, content = request.record, received.content()
+        if content is None or len(content) > MOST_BYTES:
+            return None
+        body = answer_of(request.operation, content) if request.stream else content
+        if body is None or (request.stream and (record.estimated or record.total_tokens is None)):
+            return None  # a stream without usage would be an answer without usage
+        verdict = whole(request.operation, body)
+        if not verdict.keep or (verdict.calls_tools and not self._tool_calls):
+            return None
+        now = request.runtime.time()
+        if record.fallback:  # it stands in for another model, which may be back soon
+            ttl = min(_FALLBACK_TTL, _FALLBACK_TTL if ttl is None else ttl)
+        return Entry(
+            key=key,
+            operation=request.operation,
+            model=request.model,
+            body=body,
+            events=replayed(request.operation, content) if request.stream else None,
+            created_at=now,
+            expires_at=None if ttl is None else now + ttl,
+            request_id=received.request_id,
+            tags=dict(request.tags),
+            input_tokens=record.input_tokens or 0,
+            output_tokens=record.output_tokens or 0,
+            cost=_cost(record),
+            **facts,
+        )
+
+    def keep(
+        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Mapping[str, Any]
+    ) -> Entry | None:
+        """The entry for an answer that is one to be kept, put into the store; may block, and never fails."""
+        entry = None
+        try:
+            entry = self.entry_of(received, request, key=key, ttl=ttl, facts=facts)
+            if entry is not None:
+                self.store.put(entry, now=entry.created_at)
+                self.count({"stored": 1})
+        except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
+            self.warn(error)
+        return entry
+
+    def invalidate(self, selection: Selection) -> int:
+        """Drop entries; how many there were. May block."""
+        now = _now()
+        return self.store.delete(selected(self.store, selection, now=now))
+
+    def all_counts(self) -> dict[str, int]:
+        """The counters of all who share the store; may block."""
+        self._write_counts(_now())
+        return self.store.counts()
+
+    def stats(self) -> CacheStats:
+        """The counters and what is in the store; may block."""
+        return CacheStats.of(self.all_counts(), self.store.entries(now=_now()))
+
+    async def _drop(self, key: str, request: Request) -> None:
+        with suppress(Unavailable):
+            await self.ask(request, lambda: self.store.delete([key]))
+
+    def _write_counts(self, now: float) -> None:
+        self._next_write = now + _WRITE_COUNTS
+        _write(self.store, self._lock, self._counts)
+
+    def _failed(self, error: Exception) -> Exception:
+        if self._lets_go:
+            self.warn(error)
+            return Unavailable()
+        error.add_note("The cache could not be asked and the call was not sent; on_error='open' would send it.")
+        return error
+
+    def warn(self, error: Exception) -> None:
+        """Say once that the store fails; what others' errors say may quote anything."""
+        if not self._failing:
+            said = f": {error}" if isinstance(error, LLMKitError) else ""
+            logger.warning("the store of a cache failed with %s%s; calls go on without it", type(error).__name__, said)
+        self._failing = True
+
+
+class Unavailable(Exception):
+    """The store has failed, and calls shall go on without it."""
+
+
+def received_as(answer: Any, request: Request) -> Received | None:
+    """The bytes behind an answer; None where a layer below has made it, but for embeddings, which are data."""
+    received = request.record.received
+    if received is not None and received.result is answer:
+        return received
+    if request.operation != "embeddings" or not isinstance(answer, CreateEmbeddingResponse):
+        return None
+    return Received(answer, httpx2.Response(200, content=answer.to_json().encode()))
+
+
+def selected(store: CacheStore, selection: Selection, *, now: float) -> list[str]:
+    """The keys of the entries that are meant; reads the list of all, but for a single key."""
+    only_a_key = Selection(key=selection.key)
+    if selection.key is not None and selection == only_a_key:
+        return [selection.key]
+    return [entry.key for entry in store.entries(now=now) if selection.has(entry, now=now)]
+
+
+def _as_asked(entry: Entry, request: Request) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of the answer, as events or not; `cache-status` is that of RFC 9211."""
+    now = request.runtime.time()
+    left = "" if entry.expires_at is None else f"; ttl={entry.expires_at - now:.0f}"
+    headers = {"cache-status": f"llmkit; hit{left}", "age": f"{max(0.0, now - entry.created_at):.0f}"}
+    if entry.request_id is not None:
+        headers["x-request-id"] = entry.request_id
+    if not request.stream:
+        return entry.body, headers | {"content-type": "application/json"}
+    events = events_of(entry.operation, entry.body) if entry.events is None else entry.events
+    return events, headers | {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def _note_hit(record: CallRecord, entry: Entry, state: CacheState) -> None:
+    record.cache = state
+    record.input_tokens = record.output_tokens = record.total_tokens = 0
+    record.saved_input_tokens, record.saved_output_tokens = entry.input_tokens, entry.output_tokens
+    record.saved_cost = entry.cost
+
+
+def _note_miss(record: CallRecord) -> None:
+    record.cache = "miss"
+    record.input_tokens = record.output_tokens = record.total_tokens = None
+    record.saved_input_tokens = record.saved_output_tokens = 0
+    record.saved_cost = None
+
+
+def _cost(record: CallRecord) -> Decimal | None:
+    """What the answer was billed, if that can be known here."""
+    if record.input_tokens is None:
+        return None
+    try:
+        return cost(
+            model=record.response_model or record.model or "",
+            input_tokens=record.input_tokens,
+            output_tokens=record.output_tokens or 0,
+            cached_tokens=record.cached_tokens or 0,
+        )
+    except LLMKitError:  # the extra is not there
+        return None
+
+
+def _write(store: CacheStore, lock: threading.RLock, counts: Counter[str]) -> None:
+    with lock:
+        noted = dict(counts)
+        counts.clear()
+    if not noted:
+        return
+    try:
+        store.add(noted)
+    except Exception:
+        with lock:
+            counts.update(noted)
+        raise
+
+
+def _write_at_exit(store: CacheStore, lock: threading.RLock, counts: Counter[str]) -> None:
+    try:
+        _write(store, lock, counts)
+    except Exception as error:  # noqa: BLE001 - nobody is left to handle it
+        logger.debug("the counters of a cache could not be written: %s", type(error).__name__)
+
+
+def _now() -> float:
+    return runtime.current(is_async=False).time()

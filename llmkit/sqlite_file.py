@@ -1,0 +1,176 @@
+"""An SQLite file that threads, forks and processes of one machine share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Lock
+
+from llmkit.errors import LLMKitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileKind:
+    """What the files of one purpose have in common."""
+
+    name: str
+    """For errors: "the budget's ledger"."""
+    owner: str
+    """The class that keeps such files: "SQLiteLedger"."""
+    instead: str
+    """What needs no file: "MemoryLedger() for a budget of one process"."""
+    application: int
+    """SQLite's application_id, which tells them from the files of other programs."""
+    version: int
+    schema: tuple[str, ...]
+    """Statements that make the tables of this version."""
+    error: type[LLMKitError]
+    private: bool = False
+    """What it holds is confidential: a file that is made is for its owner alone."""
+
+
+class SQLiteFile:
+    """Transactions on the file `path`, which is made when it is not there; its folder is not.
+
+    Waits for other writers for `timeout` seconds; reading waits for no writer. Raises `kind.error` when the file is
+    locked, damaged, full, not writable, of a newer llmkit or of another program. When somebody deletes the file, or
+    puts another one there and deletes those beside it ("-wal", "-shm"), the next command opens what is there then.
+    The last transactions before a power cut may be missing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], kind: FileKind, *, timeout: float) -> None:
+        if timeout <= 0:
+            raise ValueError(f"timeout={timeout!r} must be above 0 seconds")
+        if os.fspath(path) in {"", ":memory:"}:
+            raise ValueError(f"path={os.fspath(path)!r} is no file; use {kind.instead}")
+        self._path = os.path.abspath(path)
+        self._kind = kind
+        self._timeout = timeout
+        self._reader, self._writer = _Lane(), _Lane()
+        self._process = os.getpid()
+        self._parents: list[_Lane] = []
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+        """A connection to read from; each statement sees the file as it is then."""
+        with self._opened(self._lanes()[0]) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection, None, None]:
+        """A transaction that is the only one to write from its start, and which an error leaves undone as a whole."""
+        with self._opened(self._lanes()[1]) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file; the next command opens it again."""
+        for lane in self._lanes():
+            with lane.lock:
+                lane.close()
+
+    def _lanes(self) -> tuple[_Lane, _Lane]:
+        if self._process != os.getpid():  # after a fork the parent's are neither used nor closed, as SQLite asks
+            self._parents += [self._reader, self._writer]
+            self._reader, self._writer = _Lane(), _Lane()
+            self._process = os.getpid()
+        return self._reader, self._writer
+
+    @contextmanager
+    def _opened(self, lane: _Lane) -> Generator[sqlite3.Connection, None, None]:
+        if not lane.lock.acquire(timeout=self._timeout):
+            raise self._unavailable("other threads of this process wait for it")
+        try:
+            yield self._connected(lane)
+        except sqlite3.Error as error:
+            raise self._unavailable(str(error)) from None
+        except UnicodeDecodeError:  # of SQLite's own message, which quotes what is damaged
+            raise self._unavailable("database disk image is malformed") from None
+        finally:
+            lane.lock.release()
+
+    def _connected(self, lane: _Lane) -> sqlite3.Connection:
+        file = _identity(self._path)
+        if lane.file != file:
+            lane.close()
+        if lane.connection is None:
+            lane.connection = self._connect()
+            lane.file = file or _identity(self._path)
+        return lane.connection
+
+    def _connect(self) -> sqlite3.Connection:
+        is_new = not os.path.exists(self._path)
+        connection = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+        connection.text_factory = bytes  # what is damaged may be no UTF-8, and the error would quote it
+        try:
+            if _marks(connection) == (0, 0):
+                self._create(connection)
+            self._check(connection)
+            if is_new and self._kind.private:
+                with suppress(OSError):  # a disk without rights
+                    os.chmod(self._path, 0o600)  # before those beside it are made, which get the same
+            with suppress(sqlite3.OperationalError):  # another connection is open, or the disk is a network's
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        """Make the tables if the file is empty now that nobody else can write to it."""
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+            for statement in self._kind.schema:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {self._kind.application}")
+            connection.execute(f"PRAGMA user_version = {self._kind.version}")
+        connection.execute("COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        application, version = _marks(connection)
+        known, owner = self._kind.version, self._kind.owner
+        if application != self._kind.application:
+            raise self._unavailable(f"it is a database of something else; give {owner} a file of its own")
+        if version != known:
+            raise self._unavailable(f"it has schema {version}, this llmkit knows {known}; use a newer llmkit")
+
+    def _unavailable(self, reason: str) -> LLMKitError:
+        return self._kind.error(f"{self._kind.name} {self._path} cannot be used: {reason}")
+
+
+class _Lane:
+    """A connection of one process, which one of its threads uses at a time."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.connection: sqlite3.Connection | None = None
+        self.file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file there is under the name."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int]:
+    """What tells whose file it is, and which schema it has."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application, connection.execute("PRAGMA user_version").fetchone()[0]

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cache.stores import Forked, forks, needs_linux
+
+from llmkit.errors import LLMKitError
+from llmkit.sqlite_file import FileKind, SQLiteFile
+
+
+class DiaryUnavailable(LLMKitError):
+    pass
+
+
+KIND = FileKind(
+    name="the diary",
+    owner="Diary",
+    instead="a notebook",
+    application=4711,
+    version=3,
+    schema=("CREATE TABLE days (said TEXT)",),
+    error=DiaryUnavailable,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "diary.db"
+
+
+@pytest.fixture
+def file(path: Path) -> Iterator[SQLiteFile]:
+    with closing(SQLiteFile(path, KIND, timeout=5)) as opened:
+        yield opened
+
+
+def say(file: SQLiteFile, text: str) -> None:
+    with file.writing() as connection:
+        connection.execute("INSERT INTO days VALUES (?)", (text,))
+
+
+def said(file: SQLiteFile) -> list[bytes]:
+    with file.reading() as connection:
+        return [text for (text,) in connection.execute("SELECT said FROM days")]
+
+
+def test_the_arguments_are_checked_before_anything_is_made(path: Path) -> None:
+    with pytest.raises(ValueError, match="timeout=-1 must be above 0 seconds"):
+        SQLiteFile(path, KIND, timeout=-1)
+    with pytest.raises(ValueError, match="path='' is no file; use a notebook"):
+        SQLiteFile("", KIND, timeout=1)
+    assert not path.exists()
+
+
+def test_what_is_written_is_read_and_marked_as_ones_own(path: Path, file: SQLiteFile) -> None:
+    say(file, "sunny")
+    assert said(file) == [b"sunny"]
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA application_id").fetchone() == (4711,)
+        assert other.execute("PRAGMA user_version").fetchone() == (3,)
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_an_error_undoes_the_transaction_and_is_raised_as_it_is(file: SQLiteFile) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO days VALUES ('lost')")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), file.writing() as connection:
+        fail(connection)
+    say(file, "kept")
+    assert said(file) == [b"kept"]
+
+
+def test_an_error_of_sqlite_names_the_file_and_quotes_nothing(path: Path, file: SQLiteFile) -> None:
+    with file.writing() as connection:
+        connection.execute("INSERT INTO days VALUES (CAST(x'736563726574ff' AS TEXT))")
+    assert said(file) == [b"secret\xff"]  # sqlite3 would raise, with the text
+    told = f"^the diary {path} cannot be used: no such table: nights$"
+    with pytest.raises(DiaryUnavailable, match=told) as caught, file.reading() as connection:
+        connection.execute("SELECT * FROM nights")
+    assert caught.value.__suppress_context__
+
+
+def test_the_files_of_others_and_of_later_versions_are_refused(path: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(theirs)) as connection:
+        connection.execute("CREATE TABLE days (x)")
+    before = theirs.read_bytes()
+    with pytest.raises(DiaryUnavailable, match="it is a database of something else; give Diary a file of its own"):
+        said(SQLiteFile(theirs, KIND, timeout=1))
+    assert theirs.read_bytes() == before
+    with closing(SQLiteFile(path, KIND, timeout=1)) as file:
+        say(file, "sunny")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 4")
+    with pytest.raises(DiaryUnavailable, match="it has schema 4, this llmkit knows 3; use a newer llmkit"):
+        said(SQLiteFile(path, KIND, timeout=1))
+
+
+def test_a_folder_is_not_made_and_when_it_comes_the_file_is(path: Path) -> None:
+    with closing(SQLiteFile(path / "sub" / "diary.db", KIND, timeout=1)) as file:
+        with pytest.raises(DiaryUnavailable, match="unable to open database file"):
+            said(file)
+        (path / "sub").mkdir(parents=True)
+        assert said(file) == []
+
+
+def test_a_folder_that_is_changed_to_changes_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(SQLiteFile("diary.db", KIND, timeout=1)) as file:
+        say(file, "here")
+        (tmp_path / "sub").mkdir()
+        monkeypatch.chdir(tmp_path / "sub")
+        say(file, "still here")
+        assert said(file) == [b"here", b"still here"]
+    assert list((tmp_path / "sub").iterdir()) == []
+
+
+def rights(path: Path) -> set[str]:
+    return {oct(stat.S_IMODE(each.stat().st_mode)) for each in path.parent.iterdir()}
+
+
+@pytest.fixture
+def usual_rights() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("usual_rights")
+def test_a_confidential_file_is_made_for_its_owner_alone_unless_it_is_there(path: Path) -> None:
+    for kind, expected in ((replace(KIND, private=True), {"0o600"}), (KIND, {"0o644"})):
+        with closing(SQLiteFile(path, kind, timeout=1)) as file:
+            say(file, "sunny")
+            assert len(list(path.parent.iterdir())) == 3
+            assert rights(path) == expected
+        path.unlink()
+    path.touch(0o640)
+    with closing(SQLiteFile(path, replace(KIND, private=True), timeout=1)) as file:
+        say(file, "sunny")
+        assert rights(path) == {"0o640"}
+
+
+def delete_one(path: Path) -> None:
+    path.unlink()
+
+
+def delete_all(path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+
+
+def delete_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+
+
+@pytest.mark.parametrize("delete", [delete_one, delete_all, delete_folder])
+def test_a_file_that_was_deleted_is_made_anew(path: Path, file: SQLiteFile, delete: Callable[[Path], None]) -> None:
+    say(file, "gone")
+    assert said(file) == [b"gone"]
+    delete(path)
+    assert said(file) == []
+    say(file, "new")
+    assert said(file) == [b"new"]
+    file.close()
+    assert said(file) == [b"new"]
+
+
+def test_a_file_that_was_replaced_is_opened_anew(path: Path, tmp_path: Path, file: SQLiteFile) -> None:
+    say(file, "old")
+    with closing(SQLiteFile(tmp_path / "other.db", KIND, timeout=1)) as other:
+        say(other, "restored")
+    for beside in ("-wal", "-shm"):
+        Path(f"{path}{beside}").unlink()
+    os.replace(tmp_path / "other.db", path)
+    say(file, "new")
+    assert said(file) == [b"restored", b"new"]
+
+
+def test_closing_a_deleted_file_leaves_the_new_one_whole(path: Path) -> None:
+    with closing(SQLiteFile(path, KIND, timeout=1)) as new:
+        with closing(SQLiteFile(path, KIND, timeout=1)) as old:
+            say(old, "old")
+            delete_all(path)
+            say(new, "new")
+        assert said(new) == [b"new"]
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT said FROM days").fetchall() == [("new",)]
+
+
+def test_a_thread_that_reads_does_not_wait_for_one_that_writes(file: SQLiteFile) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with file.writing() as connection:
+            connection.execute("INSERT INTO days VALUES ('slowly')")
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    inside.wait()
+    assert said(file) == []
+    leave.set()
+    thread.join()
+    assert said(file) == [b"slowly"]
+
+
+def test_a_thread_that_waits_for_another_gives_up(path: Path) -> None:
+    failures: list[str] = []
+
+    def write() -> None:
+        try:
+            say(file, "never")
+        except DiaryUnavailable as error:
+            failures.append(str(error))
+
+    with closing(SQLiteFile(path, KIND, timeout=0.05)) as file, file.writing():
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    assert failures == [f"the diary {path} cannot be used: other threads of this process wait for it"]
+
+
+def test_a_damaged_schema_whose_error_is_no_text_is_an_error_of_the_kind(path: Path) -> None:
+    with closing(SQLiteFile(path, KIND, timeout=1)) as file:
+        say(file, "sunny")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE days", b"CREATE TABLE \xff\xfeys"))
+    with pytest.raises(DiaryUnavailable, match=f"^the diary {path} cannot be used: .*malformed"):
+        said(SQLiteFile(path, KIND, timeout=1))
+
+
+@needs_linux
+@forks
+def test_a_forked_process_has_connections_and_locks_of_its_own(file: SQLiteFile) -> None:
+    say(file, "before")
+    with file.reading() as connection:  # a thread of the parent is inside while another one forks
+
+        def work(tell: Callable[[object], None]) -> None:
+            say(file, "child")
+            tell([text.decode() for text in said(file)])
+
+        child = Forked(work)
+        assert child.said() == ["before", "child"]
+        assert child.end() == 0
+        assert connection.execute("SELECT count(*) FROM days").fetchone() == (2,)
+    say(file, "after")
+    assert said(file) == [b"before", b"child", b"after"]
+
+
+def test_what_the_parent_has_open_is_left_alone_by_a_child(
+    path: Path, file: SQLiteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(file, "parent")
+    with file.writing() as parents, monkeypatch.context() as patch:  # a thread of the parent holds the lock
+        patch.setattr(os, "getpid", lambda: -1)
+        assert said(file) == [b"parent"]
+        file.close()
+    parents.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM days").fetchone() == (1,)
