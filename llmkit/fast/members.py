@@ -51,7 +51,7 @@ def _post(cls: Any) -> Callable[..., Any]:
         async def post_async(self: Any, path: str, **given: Any) -> Any:
             sdks = cast("Any", super(cls, self)).post
             options = _options(self, path, given, sdks)
-            return await (sdks(path, **given) if options is None else self.request(options=options, **given))
+            return await (sdks(path, **given) if options is None else _request(self, options, **given))
 
         return post_async
 
@@ -59,20 +59,21 @@ def _post(cls: Any) -> Callable[..., Any]:
     def post(self: Any, path: str, **given: Any) -> Any:
         sdks = cast("Any", super(cls, self)).post
         options = _options(self, path, given, sdks)
-        return sdks(path, **given) if options is None else self.request(options=options, **given)
+        return sdks(path, **given) if options is None else _request(self, options, **given)
 
     return post
 
 
 def _options(client: Any, path: str, given: dict[str, Any], sdks: Any) -> Any:
-    """The options of a POST, of which `given` keeps what `request` takes; None when the SDK has to construct them."""
+    """The options of a POST; None when the SDK has to construct them."""
     if not client._llmkit.fast or not _OF_JSON.issuperset(given) or not _sdk.is_own(sdks):
         return None
-    options = _sdk.post_options(path, given.get("body"), given.get("options") or {})
-    if options is not None:
-        given.pop("body")
-        given.pop("options", None)
-    return options
+    return _sdk.post_options(path, given.get("body"), given.get("options") or {})
+
+
+def _request(client: Any, opts: Any, *, cast_to: Any, stream: bool = False, stream_cls: Any = None, **_: Any) -> Any:
+    """Call `request` as the SDK's `post` does."""
+    return client.request(cast_to, opts, stream=stream, stream_cls=stream_cls)
 
 
 def _prepare_url(cls: Any) -> Callable[..., Any]:
