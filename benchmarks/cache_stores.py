@@ -1,4 +1,6 @@
-"""What the stores of a cache cost: `python benchmarks/cache_stores.py [redis://...]`, by hand.
+"""What the stores of a cache cost.
+
+    python benchmarks/cache_stores.py [redis://...] [--rounds 5]
 
 One line a store and a size of answer: puts and gets one after another in one thread, each answer another one, and the
 median of each in microseconds. Without a URL a Redis server of this machine is started, if the tests' is installed.
@@ -6,6 +8,7 @@ median of each in microseconds. Without a URL a Redis server of this machine is 
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import statistics
@@ -23,7 +26,7 @@ from llmkit.cache.redis import RedisStore
 from llmkit.cache.sqlite import SQLiteStore
 from llmkit.cache.store import CacheStore
 
-COUNT, ROUNDS = 500, 5
+COUNT = 500
 NOW = 1_700_000_000.0
 SIZES = {"1.5 KB": 1_500, "40 KB": 40_000}
 
@@ -69,10 +72,10 @@ def timed(work: Callable[[Entry], object], entries: Iterable[Entry]) -> list[flo
     return took
 
 
-def measure(name: str, store: CacheStore, size: str) -> None:
+def measure(name: str, store: CacheStore, size: str, rounds: int) -> None:
     puts, gets = list[float](), list[float]()
     entries = [entry(SIZES[size], number) for number in range(COUNT)]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         puts += timed(lambda each: store.put(each, now=NOW), entries)
         gets += timed(lambda each: store.get(each.key, now=NOW), entries)
     assert all(store.get(each.key, now=NOW) == each for each in entries)
@@ -87,28 +90,33 @@ def measure(name: str, store: CacheStore, size: str) -> None:
 
 
 @contextmanager
-def redis_server(arguments: list[str]) -> Iterator[str]:
-    if arguments:
-        yield arguments[0]
+def redis_server(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
         return
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from redis_servers import shared_url
 
-    with shared_url() as url:
-        yield url
+    with shared_url() as started:
+        yield started
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", nargs="?", metavar="redis://...", help="a Redis 6 or newer")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
     print("| store  | answer |    puts/s |    gets/s | put us | get us | listed |")
     print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, redis_server(arguments) as url:
+    with tempfile.TemporaryDirectory() as folder, redis_server(given.url) as url:
         file = SQLiteStore(Path(folder) / "cache.db")
         stores = {"memory": MemoryStore(), "SQLite": file, "Redis": RedisStore(url, prefix="benchmark")}
         with closing(file):
             for name, store in stores.items():
                 for size in SIZES:
-                    measure(name, store, size)
+                    measure(name, store, size, given.rounds)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,10 +1,15 @@
-"""What a look-up takes in each vector index: `python benchmarks/vector_indexes.py [redis://...]` (Redis 8), by hand."""
+"""What a look-up takes in each vector index, beside one product of all vectors with NumPy.
+
+    python benchmarks/vector_indexes.py [redis://...] [--sizes 1000 10000 100000]
+
+With the URL of a Redis 8 RedisIndex, too. docs/semantic_cache.md has what it printed.
+"""
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
-import sys
 import time
 import tracemalloc
 import uuid
@@ -19,6 +24,7 @@ from llmkit.cache.vectors import NumpyIndex, RedisIndex, UsearchIndex, VectorInd
 LENGTH = 1536
 LOOKUPS = 200
 PARTITIONS = 20_000
+SIZES = (1_000, 10_000, 100_000)
 
 
 def clustered(size: int, random: np.random.Generator) -> np.ndarray:
@@ -112,10 +118,21 @@ def measure_partitions() -> None:
         print(f"{name:<13} {taken:.3f} ms on average, {used / PARTITIONS:,.0f} bytes each")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", nargs="?", metavar="redis://...", help="a Redis 8")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="whole thousands of vectors")
+    given = parser.parse_args()
+    if any(size < 1_000 or size % 1_000 for size in given.sizes):
+        parser.error("--sizes are whole thousands, 1000 at least")
     print(f"{LENGTH} dimensions, clustered, {LOOKUPS} look-ups of the nearest")
     print("   size  index          p50 ms   p95 ms  p50 np.dot  ratio recall   MB   adds/s")
-    for size in (1_000, 10_000, 100_000):
-        measure(size, sys.argv[1] if len(sys.argv) > 1 else None)
+    for size in given.sizes:
+        measure(size, given.url)
     print(f"{PARTITIONS:,} partitions of one vector")
     measure_partitions()
+
+
+if __name__ == "__main__":
+    main()

@@ -164,21 +164,41 @@ class _AsyncBody(httpx2.AsyncByteStream):
         yield self._content
 
 
-class Variant(NamedTuple):
-    """What decides a call's answer beside its URL, headers and body; equal for calls that agree in it."""
-
-    cast_to: Any
-    query: str
-    parser: Hashable
-
-
-def variant(cast_to: Any, options: Options) -> Variant:
-    """A call's query, and what is made of the JSON."""
+def variant(cast_to: Any, options: Options) -> Hashable:
+    """What decides a call's answer beside its URL, headers and body: its query, and what is made of the JSON."""
     parser: Any = options.post_parser
     if isinstance(parser, functools.partial):  # made anew for each call
         parser = parser.func, repr(parser.args), repr(parser.keywords)
     given = not isinstance(parser, openai.NotGiven)
-    return Variant(cast_to, repr(dict(options.params)), parser if given else None)
+    return cast_to, repr(dict(options.params)), parser if given else None
+
+
+class Route(NamedTuple):
+    """Where a call goes, and what its client sends along with every call."""
+
+    url: str
+    """Without the user name and password that it may have."""
+    query: Mapping[str, object]
+    headers: Mapping[str, str]
+    deployment: object
+    """The model that is a typed parameter, in which Azure's client looks for the deployment."""
+
+
+def route(options: Options, client: Any) -> Route:
+    """What decides who answers a call that is sent by `client`."""
+    url = client._prepare_url(options.url)
+    headers = {
+        "openai-organization": getattr(client, "organization", None),
+        "openai-project": getattr(client, "project", None),
+        **client._custom_headers,
+    }
+    typed, _ = _parts(options)
+    return Route(
+        url=str(url.copy_with(userinfo=b"") if url.userinfo else url),
+        query={**client._custom_query, **options.params},
+        headers={name: value for name, value in headers.items() if isinstance(value, str)},
+        deployment=typed.get("model"),
+    )
 
 
 def answered(

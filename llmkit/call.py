@@ -68,6 +68,7 @@ class Call:
             runtime=self._runtime,
             record=self.record,
             variant=partial(_sdk.variant, self._cast_to, self._options),
+            route=partial(_sdk.route, self._options),
             respond=self._respond,
             rewind=self.uploads.rewind,
         )

@@ -188,8 +188,14 @@ class CacheUnavailable(LLMKitError):
 
 
 def copy_of(error: Exception) -> Exception:
-    """The same error for another caller: `copy.copy` would call its class again, and the SDK's want more arguments."""
-    copied = type(error).__new__(type(error), *error.args)
+    """The same error for another caller: `copy.copy` would call its class again, and the SDK's want more arguments.
+
+    One whose class wants more than its `args` even to be made is handed out as it is.
+    """
+    try:
+        copied = type(error).__new__(type(error), *error.args)
+    except Exception:  # noqa: BLE001 - a class of the user's may do anything
+        return error
     vars(copied).update(vars(error))
     if hasattr(error, "__notes__"):
         copied.__notes__ = [*error.__notes__]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from llmkit.errors import LLMKitError, RedisUnavailable
 from llmkit.record import logger
@@ -18,6 +21,9 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
 """Seconds for which a server that has failed is not asked again; each failure that follows doubles them."""
 
+_WORDS = re.compile(r"\b(OOM|READONLY|MISCONF|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS|NOREPLICAS|BUSY)\b")
+"""For: no memory is left; a replica; its disk fails; another type's key; no right to it; and so on."""
+
 
 class RedisServer:
     """Commands to a Redis server (6 or newer), each within `timeout` seconds.
@@ -27,36 +33,35 @@ class RedisServer:
     """
 
     def __init__(self, server: str | redis.Redis, *, timeout: float = 1.0) -> None:
-        if timeout <= 0:
-            raise ValueError(f"timeout={timeout!r} must be above 0 seconds")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout={timeout!r} must be above 0 seconds, and finite")
         self._client: Any = _connect(server, timeout) if isinstance(server, str) else _checked(server)
         self._name = _named(self._client)
         self._lock = threading.Lock()
         self._pause = self._down_until = 0.0
+        self._refused: set[str] = set()
 
     async def run(self, runtime: Runtime, commands: Callable[[Any], T]) -> T:
         """What `commands(client)` returns, run in a thread in an async client; `RedisUnavailable` when it cannot.
 
-        After a failure the server is left alone for a second, then for two, up to eight, so that a dead one does not
-        delay every call.
+        A server that does not answer is left alone for a second, then for two, up to eight, so that a dead one does
+        not delay every call. One that refuses a command, as a full one does a write, may still do the next.
         """
         if runtime.monotonic() < self._down_until:
             raise RedisUnavailable(f"{self._name} failed a moment ago and is left alone for a while")
         try:
             answer = await runtime.run_blocking(lambda: commands(self._client))
-        except self._failures() as error:
-            self._note_failure(runtime, error)
-            raise RedisUnavailable(f"{self._name} failed with {type(error).__name__}") from None
+        except _failures() as error:
+            kind = _kind(error)
+            if isinstance(error, _silences()):
+                self._note_silence(runtime, kind)
+            else:
+                self._note_refusal(kind)
+            raise RedisUnavailable(f"{self._name} failed with {kind}") from None
         self._pause = self._down_until = 0.0
         return answer
 
-    @staticmethod
-    def _failures() -> tuple[type[Exception], ...]:
-        import redis
-
-        return redis.RedisError, OSError
-
-    def _note_failure(self, runtime: Runtime, error: Exception) -> None:
+    def _note_silence(self, runtime: Runtime, kind: str) -> None:
         now = runtime.monotonic()
         with self._lock:
             first = not self._pause
@@ -64,7 +69,36 @@ class RedisServer:
                 self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
                 self._down_until = now + self._pause
         if first:
-            logger.warning("%s failed with %s", self._name, type(error).__name__)
+            logger.warning("%s failed with %s", self._name, kind)
+
+    def _note_refusal(self, kind: str) -> None:
+        """Say it once for each kind, for other commands succeed in between."""
+        self._pause = self._down_until = 0.0
+        with self._lock:
+            first = kind not in self._refused
+            self._refused.add(kind)
+        if first:
+            logger.warning("%s failed with %s", self._name, kind)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import redis
+
+    return redis.RedisError, *_silences()
+
+
+def _silences() -> tuple[type[Exception], ...]:
+    """Those after which every command would fail: no connection, no answer, no login, no data yet, no node."""
+    import redis
+    from redis.exceptions import RedisClusterException
+
+    return redis.ConnectionError, redis.TimeoutError, RedisClusterException, OSError
+
+
+def _kind(error: Exception) -> str:
+    """Its class and Redis's word for it; the rest of its text may quote what was sent."""
+    word = _WORDS.search(str(error))
+    return type(error).__name__ if word is None else f"{type(error).__name__} ({word[0]})"
 
 
 def _connect(url: str, timeout: float) -> Any:
@@ -76,14 +110,30 @@ def _connect(url: str, timeout: float) -> Any:
         raise LLMKitError("Redis needs the redis package: pip install 'llmkit[redis]'") from None
     # For a connection that the server has closed meanwhile. What timed out may have been done and is not sent again.
     once_more = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    client: Any = redis.Redis
+    build: Any = redis.Redis
     try:
-        return client.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=once_more)
-    except ValueError:  # its text quotes from the URL, which may hold a password
+        _refuse_lost_password(url)
+        client = build.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=once_more)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # opens nothing, but raises for an option there is not
+        str(pool.connection_kwargs.get("host", "")).encode("idna")
+    except (ValueError, TypeError, redis.RedisError):  # their texts quote from the URL, which may hold a password
         raise ValueError(
             'the Redis URL cannot be read; write "redis://:password@host:6379/0", "rediss://" for TLS, or "unix://", '
-            "with the password as urllib.parse.quote(password, safe='') gives it"
+            "with the password as urllib.parse.quote(password, safe='') gives it, and behind a ? what redis-py knows"
         ) from None
+    return client
+
+
+def _refuse_lost_password(url: str) -> None:
+    """A password with a /, ? or # in it ends the address early: its parts would be taken for a host, port or path."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        lost = bool(parts.netloc) and "@" not in parts.netloc
+    else:
+        lost = "@" in parts.path + parts.query + parts.fragment
+    if lost:
+        raise ValueError
 
 
 def _checked(client: Any) -> Any:

@@ -22,12 +22,27 @@ from llmkit.tagging import Tag
 Respond = Callable[[bytes, Mapping[str, str]], Coroutine[Any, Any, Any]]
 
 
-class Variant(Hashable, Protocol):
-    """What decides an answer beside URL, headers and body; equal for calls that agree in it."""
+class Route(Protocol):
+    """Where a call goes, and what its client sends along with every call."""
 
     @property
-    def query(self) -> str:
-        """The call's `extra_query`."""
+    def url(self) -> str:
+        """Without a user name and password."""
+        ...
+
+    @property
+    def query(self) -> Mapping[str, object]:
+        """The client's `default_query` and the call's `extra_query`."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The client's `default_headers`, organization and project."""
+        ...
+
+    @property
+    def deployment(self) -> object:
+        """The model that is a typed parameter, in which Azure's client looks for the deployment."""
         ...
 
 
@@ -59,8 +74,10 @@ class Request:
     base_url: str
     runtime: Runtime = field(repr=False)
     record: CallRecord = field(repr=False)
-    variant: Callable[[], Variant] = field(repr=False)
+    variant: Callable[[], Hashable] = field(repr=False)
     """What decides the answer beside URL, headers and body: `extra_query`, and what the SDK makes of the JSON."""
+    route: Callable[[Any], Route] = field(repr=False)
+    """Where the call goes when it is sent by a client, `request.route(request.client)`."""
     respond: Respond = field(repr=False)
     """Answer without the server: the body and the headers of an HTTP answer become what the SDK method returns.
 

@@ -8,8 +8,17 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
+from typing import Final
 
 from llmkit.errors import LLMKitError
+from llmkit.sqlite_lanes import Lane, Lanes
+
+_LONGEST: Final = 1_000_000
+"""Seconds that SQLite can wait, which counts milliseconds in 32 bits, with room to spare."""
+_MOST_AHEAD: Final = 4_194_304
+"""Bytes of "-wal" that stay when a larger transaction is over; SQLite itself empties it into the file at about that."""
+_MAKING: Final = Lock()
+"""Held while a file is made, as closing it drops the locks that other threads may have on it by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,33 +45,32 @@ class SQLiteFile:
     """Transactions on the file `path`, which is made when it is not there; its folder is not.
 
     Waits for other writers for `timeout` seconds; reading waits for no writer. Raises `kind.error` when the file is
-    locked, damaged, full, not writable, of a newer llmkit or of another program. When somebody deletes the file, or
-    puts another one there and deletes those beside it ("-wal", "-shm"), the next command opens what is there then.
-    The last transactions before a power cut may be missing.
+    locked, damaged, full, not writable, of a newer llmkit or of another program. A fork waits for as long until no
+    thread is inside; if one still is, the child has this error from then on. When somebody deletes the file, or puts
+    another one there and deletes those beside it ("-wal", "-shm"), the next command opens what is there then. The last
+    transactions before a power cut may be missing.
     """
 
     def __init__(self, path: str | os.PathLike[str], kind: FileKind, *, timeout: float) -> None:
-        if timeout <= 0:
-            raise ValueError(f"timeout={timeout!r} must be above 0 seconds")
+        if not 0 < timeout <= _LONGEST:
+            raise ValueError(f"timeout={timeout!r} must be above 0 and at most {_LONGEST:_} seconds")
         if os.fspath(path) in {"", ":memory:"}:
             raise ValueError(f"path={os.fspath(path)!r} is no file; use {kind.instead}")
         self._path = os.path.abspath(path)
         self._kind = kind
         self._timeout = timeout
-        self._reader, self._writer = _Lane(), _Lane()
-        self._process = os.getpid()
-        self._parents: list[_Lane] = []
+        self._lanes = Lanes(timeout=timeout)
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """A connection to read from; each statement sees the file as it is then."""
-        with self._opened(self._lanes()[0]) as connection:
+        with self._opened(self._lanes.reader) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that is the only one to write from its start, and which an error leaves undone as a whole."""
-        with self._opened(self._lanes()[1]) as connection:
+        with self._opened(self._lanes.writer) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -73,21 +81,14 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Close the file; the next command opens it again."""
-        for lane in self._lanes():
-            with lane.lock:
-                lane.close()
-
-    def _lanes(self) -> tuple[_Lane, _Lane]:
-        if self._process != os.getpid():  # after a fork the parent's are neither used nor closed, as SQLite asks
-            self._parents += [self._reader, self._writer]
-            self._reader, self._writer = _Lane(), _Lane()
-            self._process = os.getpid()
-        return self._reader, self._writer
+        self._lanes.close()
 
     @contextmanager
-    def _opened(self, lane: _Lane) -> Generator[sqlite3.Connection, None, None]:
-        if not lane.lock.acquire(timeout=self._timeout):
-            raise self._unavailable("other threads of this process wait for it")
+    def _opened(self, lane: Lane) -> Generator[sqlite3.Connection, None, None]:
+        if self._lanes.is_lost:
+            raise self._unavailable("a thread was using it when this process was forked; fork before its first use")
+        if not lane.acquire(self._timeout):
+            raise self._unavailable("another call of this process is using it")
         try:
             yield self._connected(lane)
         except sqlite3.Error as error:
@@ -95,9 +96,9 @@ class SQLiteFile:
         except UnicodeDecodeError:  # of SQLite's own message, which quotes what is damaged
             raise self._unavailable("database disk image is malformed") from None
         finally:
-            lane.lock.release()
+            lane.release()
 
-    def _connected(self, lane: _Lane) -> sqlite3.Connection:
+    def _connected(self, lane: Lane) -> sqlite3.Connection:
         file = _identity(self._path)
         if lane.file != file:
             lane.close()
@@ -107,18 +108,17 @@ class SQLiteFile:
         return lane.connection
 
     def _connect(self) -> sqlite3.Connection:
-        is_new = not os.path.exists(self._path)
+        if self._kind.private:
+            _make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
         connection.text_factory = bytes  # what is damaged may be no UTF-8, and the error would quote it
         try:
             if _marks(connection) == (0, 0):
                 self._create(connection)
             self._check(connection)
-            if is_new and self._kind.private:
-                with suppress(OSError):  # a disk without rights
-                    os.chmod(self._path, 0o600)  # before those beside it are made, which get the same
             with suppress(sqlite3.OperationalError):  # another connection is open, or the disk is a network's
                 connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_size_limit = {_MOST_AHEAD}")
             connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             connection.close()
@@ -147,18 +147,10 @@ class SQLiteFile:
         return self._kind.error(f"{self._kind.name} {self._path} cannot be used: {reason}")
 
 
-class _Lane:
-    """A connection of one process, which one of its threads uses at a time."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.connection: sqlite3.Connection | None = None
-        self.file: tuple[int, int] | None = None
-
-    def close(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+def _make_private(path: str) -> None:
+    """Make an empty file for its owner alone; those that SQLite makes beside it get the same rights."""
+    with _MAKING, suppress(OSError):  # it is there, or SQLite will say why it cannot be made
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -90,3 +90,12 @@ def test_what_each_layer_costs_is_printed() -> None:
     done = subprocess.run([sys.executable, script, "--rounds", "1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\| `.+` \| -?\d+ \|$", done.stdout, re.MULTILINE)) == 8
+
+
+@pytest.mark.parametrize("script", ["cache_stores.py", "vector_indexes.py"])
+def test_what_is_run_by_hand_says_how(script: str) -> None:
+    command = [sys.executable, PROJECT / "benchmarks" / script]
+    asked = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert f"python benchmarks/{script} [redis://...]" in asked.stdout
+    assert subprocess.run([*command, "--hepl"], capture_output=True, timeout=60).returncode == 2

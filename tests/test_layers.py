@@ -14,7 +14,7 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "figures", "runtime", "tokens", "usage"},
+    {"_lazy", "errors", "figures", "forks", "runtime", "tokens", "usage"},
     {
         "scopes",
         "retries",
@@ -30,7 +30,8 @@ LAYERS = [
     {"tools"},
     {"record"},
     {"request", "log", "streaming", "structure", "guidance"},
-    {"sync", "_sdk", "expected", "redis_server", "sqlite_file", "stream_usage"},
+    {"sync", "_sdk", "expected", "redis_server", "sqlite_lanes", "stream_usage"},
+    {"sqlite_file"},
     {"attempt", "limits", "keys", "budgets", "cache"},
     {"fast", "middleware", "server_count", "tools.loop", "transport"},
     {"conversation", "batches", "cache.warming"},
@@ -51,6 +52,7 @@ PURE = {
     "cache.semantic.agreement",
     "cache.semantic.fingerprint",
     "cache.semantic.guards",
+    "cache.semantic.numerals",
     "cache.semantic.question",
     "cache.stats",
     "embedding_batches",

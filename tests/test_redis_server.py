@@ -81,9 +81,9 @@ def test_what_is_no_server_is_refused(server: Any) -> None:
         RedisServer(server)
 
 
-@pytest.mark.parametrize("timeout", [0, -1])
-def test_a_timeout_of_nothing_is_refused(timeout: float) -> None:
-    with pytest.raises(ValueError, match=f"timeout={timeout} must be above 0 seconds"):
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_a_timeout_of_nothing_or_for_ever_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match=f"^timeout={timeout} must be above 0 seconds, and finite$"):
         RedisServer("redis://127.0.0.1:1", timeout=timeout)
 
 
@@ -98,7 +98,22 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
         RedisServer("redis://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("url", ["http://:s3cret@host", "redis://:s3cret/x@host", "redis://:[s3cret@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:s3cret@host",
+        "redis://:s3cret/x@host",
+        "redis://:[s3cret@host",
+        "redis://user:123/s3cret@host",
+        "redis://user:123?s3cret@host",
+        "redis://user:123#s3cret@host",
+        "redis://:a@b/s3cret@host",
+        "unix://user:123/s3cret@/run/redis.sock",
+        "redis://:s3cret@a..b",
+        "redis://:s3cret@host?no_such_option=1",
+        "rediss://:s3cret@host?ssl_cert_reqs=wrong",
+    ],
+)
 def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
     with pytest.raises(ValueError, match="the Redis URL cannot be read; write") as caught:
         RedisServer(url)
@@ -111,8 +126,11 @@ def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> 
     [
         (redis.Redis(unix_socket_path="/run/redis.sock", password="s3cret"), "Redis at /run/redis.sock"),
         (redis.Redis(connection_pool=redis.ConnectionPool()), "Redis"),
+        ("unix://user:s3cret@/run/r@.sock", "Redis at /run/r@.sock"),
+        ("rediss://:s3cret@[::1]:1/2?socket_keepalive=1", "Redis at ::1:1"),
+        ("redis://:s3@cret@host", "Redis at host:6379"),
     ],
-    ids=["socket", "unknown"],
+    ids=["socket", "unknown", "socket's URL", "TLS URL", "URL"],
 )
 async def test_a_failure_names_the_server_as_far_as_it_is_known(client: Any, name: str) -> None:
     def fail(_: Any) -> None:
@@ -219,12 +237,61 @@ async def test_a_command_without_an_answer_is_given_up_and_not_sent_again(mute: 
     assert mute.received.count(b"INCR") == 1
 
 
-async def test_what_the_server_refuses_is_an_error_of_its_too(redis_url: str) -> None:
+async def test_a_refused_command_does_not_stop_the_next_and_is_logged_once(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     key = f"test-{uuid.uuid4().hex}"
     server = RedisServer(redis_url)
     await server.run(ASYNC, lambda client: client.set(key, "text", ex=60))
-    with pytest.raises(RedisUnavailable, match="ResponseError"):
-        await server.run(ASYNC, lambda client: client.incr(key))
+    for _ in range(2):
+        with pytest.raises(RedisUnavailable, match="failed with ResponseError"):
+            await server.run(ASYNC, lambda client: client.incr(key))
+        assert await server.run(ASYNC, lambda client: client.get(key)) == b"text"
+    assert [message.partition(" failed")[2] for message in caplog.messages] == [" with ResponseError"]
+
+
+async def test_a_server_that_refuses_again_after_a_silence_has_answered(local_redis: LocalRedis) -> None:
+    server = RedisServer(local_redis.url)
+    local_redis.kill()
+    with virtual_time() as clock:
+        for _ in range(2):
+            with pytest.raises(RedisUnavailable, match="ConnectionError"):
+                await server.run(clock, ping)
+            clock.advance(1 + server._pause)
+        local_redis.start()
+        with pytest.raises(RedisUnavailable, match="ResponseError"):
+            await server.run(clock, lambda client: client.execute_command("NOSUCH"))
+        local_redis.kill()
+        with pytest.raises(RedisUnavailable, match="ConnectionError"):
+            await server.run(clock, ping)
+    assert server._pause == 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [
+        (redis.ConnectionError(), 1.0),
+        (redis.AuthenticationError(), 1.0),
+        (redis.BusyLoadingError(), 1.0),
+        (redis.TimeoutError(), 1.0),
+        (redis.exceptions.RedisClusterException(), 1.0),
+        (ConnectionResetError(), 1.0),
+        (redis.OutOfMemoryError(), 0.0),
+        (redis.ReadOnlyError(), 0.0),
+        (redis.exceptions.NoPermissionError(), 0.0),
+        (redis.exceptions.ClusterDownError(""), 0.0),
+        (redis.DataError(), 0.0),
+    ],
+    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else str(given),
+)
+async def test_only_what_stops_every_command_is_waited_for(redis_url: str, error: Exception, pause: float) -> None:
+    def fail(_: Any) -> None:
+        raise error
+
+    server = RedisServer(redis_url)
+    with virtual_time() as clock, pytest.raises(RedisUnavailable, match=f"failed with {type(error).__name__}$"):
+        await server.run(clock, fail)
+    assert server._pause == pause
 
 
 async def test_an_error_that_is_not_the_servers_is_raised_as_it_is(redis_url: str) -> None:

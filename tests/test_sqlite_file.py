@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -9,27 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cache.stores import Forked, forks, needs_linux
+from diary import KIND, DiaryUnavailable, said, say
 
-from llmkit.errors import LLMKitError
-from llmkit.sqlite_file import FileKind, SQLiteFile
-
-
-class DiaryUnavailable(LLMKitError):
-    pass
-
-
-KIND = FileKind(
-    name="the diary",
-    owner="Diary",
-    instead="a notebook",
-    application=4711,
-    version=3,
-    schema=("CREATE TABLE days (said TEXT)",),
-    error=DiaryUnavailable,
-)
+from llmkit.sqlite_file import SQLiteFile
 
 
 @pytest.fixture
@@ -43,19 +29,10 @@ def file(path: Path) -> Iterator[SQLiteFile]:
         yield opened
 
 
-def say(file: SQLiteFile, text: str) -> None:
-    with file.writing() as connection:
-        connection.execute("INSERT INTO days VALUES (?)", (text,))
-
-
-def said(file: SQLiteFile) -> list[bytes]:
-    with file.reading() as connection:
-        return [text for (text,) in connection.execute("SELECT said FROM days")]
-
-
 def test_the_arguments_are_checked_before_anything_is_made(path: Path) -> None:
-    with pytest.raises(ValueError, match="timeout=-1 must be above 0 seconds"):
-        SQLiteFile(path, KIND, timeout=-1)
+    for timeout in (-1, 0, math.nan, math.inf, 1_000_001):
+        with pytest.raises(ValueError, match=f"timeout={timeout} must be above 0 and at most 1_000_000 seconds"):
+            SQLiteFile(path, KIND, timeout=timeout)
     with pytest.raises(ValueError, match="path='' is no file; use a notebook"):
         SQLiteFile("", KIND, timeout=1)
     assert not path.exists()
@@ -153,6 +130,30 @@ def test_a_confidential_file_is_made_for_its_owner_alone_unless_it_is_there(path
         assert rights(path) == {"0o640"}
 
 
+@pytest.mark.usefixtures("usual_rights")
+def test_a_confidential_file_behind_a_link_is_made_for_its_owner_alone(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    path.symlink_to(tmp_path / "there" / "diary.db")
+    with closing(SQLiteFile(path, replace(KIND, private=True), timeout=1)) as file:
+        say(file, "sunny")
+        assert rights(tmp_path / "there" / "diary.db") == {"0o600"}
+
+
+@pytest.mark.usefixtures("usual_rights")
+def test_no_moment_shows_a_confidential_file_to_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, connect = list[set[str]](), sqlite3.connect
+
+    def look_and_connect(*args: Any, **settings: Any) -> sqlite3.Connection:
+        seen.append(rights(path))
+        return connect(*args, **settings)
+
+    monkeypatch.setattr(sqlite3, "connect", look_and_connect)
+    with closing(SQLiteFile(path, replace(KIND, private=True), timeout=1)) as file:
+        say(file, "sunny")
+        assert said(file) == [b"sunny"]
+    assert seen == [{"0o600"}] * 2
+
+
 def delete_one(path: Path) -> None:
     path.unlink()
 
@@ -232,43 +233,12 @@ def test_a_thread_that_waits_for_another_gives_up(path: Path) -> None:
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
-    assert failures == [f"the diary {path} cannot be used: other threads of this process wait for it"]
+    assert failures == [f"the diary {path} cannot be used: another call of this process is using it"]
 
 
 def test_a_damaged_schema_whose_error_is_no_text_is_an_error_of_the_kind(path: Path) -> None:
     with closing(SQLiteFile(path, KIND, timeout=1)) as file:
         say(file, "sunny")
-    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE days", b"CREATE TABLE \xff\xfeys"))
+    path.write_bytes(path.read_bytes().replace(b"days", b"\xff\xfeys").replace(b"TABLE", b"TABEL"))
     with pytest.raises(DiaryUnavailable, match=f"^the diary {path} cannot be used: .*malformed"):
         said(SQLiteFile(path, KIND, timeout=1))
-
-
-@needs_linux
-@forks
-def test_a_forked_process_has_connections_and_locks_of_its_own(file: SQLiteFile) -> None:
-    say(file, "before")
-    with file.reading() as connection:  # a thread of the parent is inside while another one forks
-
-        def work(tell: Callable[[object], None]) -> None:
-            say(file, "child")
-            tell([text.decode() for text in said(file)])
-
-        child = Forked(work)
-        assert child.said() == ["before", "child"]
-        assert child.end() == 0
-        assert connection.execute("SELECT count(*) FROM days").fetchone() == (2,)
-    say(file, "after")
-    assert said(file) == [b"before", b"child", b"after"]
-
-
-def test_what_the_parent_has_open_is_left_alone_by_a_child(
-    path: Path, file: SQLiteFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    say(file, "parent")
-    with file.writing() as parents, monkeypatch.context() as patch:  # a thread of the parent holds the lock
-        patch.setattr(os, "getpid", lambda: -1)
-        assert said(file) == [b"parent"]
-        file.close()
-    parents.close()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT count(*) FROM days").fetchone() == (1,)

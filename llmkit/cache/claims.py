@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
 
 from llmkit.cache.store import CacheStore
+from llmkit.forks import begin_anew_in_children
 from llmkit.record import logger
 
 _LEASE = 6.0
@@ -20,35 +20,51 @@ class Claims:
 
     def __init__(self, store: CacheStore) -> None:
         self._store = store
-        self._lock = threading.Lock()
+        begin_anew_in_children(self)
+
+    def begin(self) -> None:
+        """Hold nothing."""
+        self._lock = threading.RLock()
+        self._owner = uuid.uuid4().hex
+        self._wanted: set[str] = set()
         self._held: set[str] = set()
-        self._owner = ""
-        self._process = -1
         self._given_up = threading.Event()
+
+    def want(self, key: str) -> None:
+        """Say that `key` will be taken; `give_up` ends that, also while it is being taken."""
+        with self._lock:
+            self._wanted.add(key)
 
     def take(self, key: str, *, now: float) -> bool:
         """Whether this process may ask for `key`; may block."""
         if not self._store.blocks:
             return True
-        self._after_a_fork()
         if not self._claim(key, now):
             return False
         with self._lock:
-            self._held.add(key)
-            if len(self._held) == 1:
-                self._given_up = threading.Event()
-                threading.Thread(target=self._renew, args=(self._given_up,), name="llmkit-claims", daemon=True).start()
-        return True
+            kept = key in self._wanted
+            if kept:
+                self._hold(key)
+        if not kept:  # the call was cancelled meanwhile
+            self._store.release(key, owner=self._owner)
+        return kept
 
     def give_up(self, key: str) -> None:
         """Let others ask for `key`; may block."""
         with self._lock:
+            self._wanted.discard(key)
             if key not in self._held:
                 return
             self._held.remove(key)
             if not self._held:
                 self._given_up.set()
         self._store.release(key, owner=self._owner)
+
+    def _hold(self, key: str) -> None:
+        self._held.add(key)
+        if len(self._held) == 1:
+            self._given_up = threading.Event()
+            threading.Thread(target=self._renew, args=(self._given_up,), name="llmkit-claims", daemon=True).start()
 
     def _claim(self, key: str, now: float) -> bool:
         return self._store.claim(key, owner=self._owner, seconds=_LEASE, now=now)
@@ -65,8 +81,3 @@ class Claims:
                 self._claim(key, time.time())
         except Exception as error:  # noqa: BLE001 - a store of the user's own may raise anything
             logger.debug("a claim could not be renewed: %s", type(error).__name__)
-
-    def _after_a_fork(self) -> None:
-        """The claims of the parent are the parent's, and so is the thread."""
-        if self._process != os.getpid():
-            self._process, self._owner, self._held = os.getpid(), uuid.uuid4().hex, set()

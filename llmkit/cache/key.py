@@ -63,17 +63,20 @@ class Keys:
 
     def facts(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that shapes the answer to `body`, asked as `request` is."""
+        route = request.route(request.client)
         return {
+            "namespace": self._namespace,
             "operation": request.operation,
-            "server": request.base_url,
-            "query": request.variant().query,
-            "headers": self._headers(request.headers),
+            "url": route.url,
+            "query": route.query,
+            "headers": self._headers({**route.headers, **request.headers}),
+            "deployment": route.deployment,
             "tags": chosen(self._per, request.tags),
             "body": {name: _number(value) for name, value in body.items() if name not in self._ignored},
         }
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """A call's own headers that may shape its answer: those that nobody knows."""
+        """Headers that may shape an answer: the client's and the call's own that nobody knows."""
         named = {name.lower(): value for name, value in headers.items()}
         return {
             name: value

@@ -11,7 +11,7 @@ from llmkit.cache.entry import Selection
 from llmkit.cache.key import Keys
 from llmkit.cache.memory import MemoryStore
 from llmkit.cache.per_call import current_caching
-from llmkit.cache.shelf import Shelf
+from llmkit.cache.shelf import Shelf, note_miss
 from llmkit.cache.stats import CacheStats
 from llmkit.cache.store import CacheStore
 from llmkit.figures import check_figures
@@ -55,7 +55,7 @@ class CachingLayer:
         check_figures(wait=wait, **({} if callable(ttl) else {"ttl": ttl}))
         if not callable(ttl) and ttl is not None and not ttl > 0:
             raise ValueError(f"ttl={ttl!r} must be above 0 seconds; None keeps answers for ever")
-        if not wait >= 0:
+        if wait is None or not wait >= 0:  # pyright: ignore[reportUnnecessaryComparison]
             raise ValueError(f"wait={wait!r} must be 0 or more seconds; 0 does not wait for identical calls")
         for name, given in (("include", include), ("ignore", ignore)):
             if isinstance(given, str):
@@ -74,6 +74,7 @@ class CachingLayer:
     async def __call__(self, request: Request, call_next: CallNext) -> Any:
         """Answer from the store, or ask and keep the answer."""
         plan = self._plan(request)
+        note_miss(request.record)
         if plan is None:
             return await call_next(request)
         request.record.cache, request.record.cache_key = "miss", plan.key
@@ -97,11 +98,18 @@ class CachingLayer:
         selection = Selection(key=key, prefix=prefix, model=model, tags=tags or {}, older_than=older_than)
         if (selection == Selection()) is not everything:
             raise ValueError("say which answers: key, prefix, model, tags or older_than, or only everything=True")
-        return self._shelf.invalidate(selection)
+        if "" in (key, prefix, model):
+            raise ValueError("key, prefix and model must not be empty; everything=True drops all")
+        keys, dropped = self._shelf.invalidate(selection)
+        self._forget(keys)
+        return dropped
 
     def stats(self) -> CacheStats:
         """Hits, misses and what they saved, of all who share the store; may block."""
         return self._shelf.stats()
+
+    def _forget(self, keys: list[str]) -> None:
+        """What else to do about entries that have been dropped."""
 
     def close(self) -> None:
         """Write the counters to the store, as the end of the process does; may block."""
@@ -114,6 +122,8 @@ class CachingLayer:
         ttl = said.ttl
         if ttl is None:
             ttl = self._ttl(request) if callable(self._ttl) else self._ttl
+        if not isinstance(ttl, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"the function given as ttl returned {ttl!r}; return seconds, 0 to keep nothing, or None")
         key = None if ttl is not None and ttl <= 0 else self._keys.of(request)
         return None if key is None else Plan(key=key, ttl=ttl, read=said.read, write=said.write)
 

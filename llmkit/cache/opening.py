@@ -38,13 +38,20 @@ def open_store(url: str, *, create: bool = True) -> CacheStore:
 
 def _path(url: str) -> Path:
     if url.startswith("sqlite:") and not url.startswith("sqlite://"):
-        return Path(url.removeprefix("sqlite:")).expanduser()
+        return _at_home(url.removeprefix("sqlite:"))
     if "://" in url or not url.endswith(_FILES):
         raise ValueError(
             f"{_shown(url)!r} is no cache; write sqlite:cache.db, sqlite:/folder/cache.db, a file that ends in "
             f"{', '.join(_FILES)}, or redis://:password@host:6379/0"
         )
-    return Path(url).expanduser()
+    return _at_home(url)
+
+
+def _at_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path!r} begins with the home folder of a user who has none") from None
 
 
 def _shown(url: str) -> str:

@@ -66,6 +66,14 @@ _RELEASE: Final = """
 -- KEYS: claim; ARGV: owner.
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+_ADD: Final = """
+-- KEYS: counters; ARGV: names and counts in turn. What is there and no number begins anew.
+for i = 1, #ARGV, 2 do
+  if type(redis.pcall('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])) == 'table' then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+"""
 _LONGEST: Final = 1e9
 """Seconds, 30 years: more than Redis can count in milliseconds is for ever, too."""
 
@@ -76,7 +84,7 @@ class RedisStore:
     `server` is a URL or a `redis.Redis` of your own, cluster clients included; a cluster keeps all keys of a prefix on
     one node. Entries expire by themselves; bound the memory with Redis's `maxmemory` and the policy volatile-lru or
     volatile-ttl, which leaves the index alone. Answers are kept as they came: protect the server as you protect them.
-    Raises `RedisUnavailable` when the server does not answer within `timeout` seconds. Needs: pip install
+    Raises `RedisUnavailable` when the server does not answer within `timeout` seconds, or refuses. Needs: pip install
     "llmkit[redis]".
     """
 
@@ -124,20 +132,13 @@ class RedisStore:
                     yield entry
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Add to the counters."""
-
-        def add(client: Any) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for name, count in counts.items():
-                pipeline.hincrby(self._counters, name, count)
-            pipeline.execute()
-
-        self._run(add)
+        """Add to the counters: to all of them or to none."""
+        self._script(_ADD, [self._counters], [part for count in counts.items() for part in count])
 
     def counts(self) -> dict[str, int]:
         """The counters since the server was started empty."""
         found = self._run(lambda client: client.hgetall(self._counters))
-        return {_text(name): int(count) for name, count in found.items()}
+        return {_text(name): _number(_text(count)) for name, count in found.items()}
 
     def claim(self, key: str, *, owner: str, seconds: float, now: float) -> bool:
         """Whether no other process has claimed it; the server's clock ends the claim."""
@@ -185,6 +186,14 @@ def _values(answer: Any, fields: Sequence[str]) -> list[Any]:
 
 def _milliseconds(seconds: float) -> int:
     return math.ceil(1000 * min(max(seconds, 0.001), _LONGEST))
+
+
+def _number(text: str) -> int:
+    """0 for another program's text."""
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def _text(value: str | bytes) -> str:

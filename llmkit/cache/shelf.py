@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -15,11 +13,12 @@ from openai.types import CreateEmbeddingResponse
 
 from llmkit import runtime
 from llmkit.cache.answers import whole
+from llmkit.cache.counters import Counters
 from llmkit.cache.entry import Entry, Selection
-from llmkit.cache.per_call import current_caching
 from llmkit.cache.replay import answer_of, events_of, replayed
 from llmkit.cache.stats import CacheStats, saved_by
 from llmkit.cache.store import CacheStore
+from llmkit.cache.trouble import Trouble, Unavailable
 from llmkit.errors import LLMKitError
 from llmkit.record import CacheState, CallRecord, logger
 from llmkit.request import Request
@@ -27,19 +26,17 @@ from llmkit.streaming.received import Received
 from llmkit.usage.prices import cost
 
 T = TypeVar("T")
+Facts = Callable[[], Mapping[str, Any]]
+"""Makes further fields of an entry."""
 
-_WRITE_COUNTS = 5.0
-"""Seconds between two writes of the counters of a store on a disk or a server."""
 MOST_BYTES = 4_000_000
 """Of an answer as it is sent; longer ones are not kept."""
-
-
 _FALLBACK_TTL = 60.0
 """Seconds, at most, for which the answer of a fallback is kept."""
 
 
 class Shelf:
-    """A store as calls use it: a store that fails costs no answer, and no more than one failing command a call."""
+    """A store as calls use it: a store that fails costs no answer, and no call more than one failing command."""
 
     def __init__(self, store: CacheStore, *, on_error: Literal["open", "closed"], tool_calls: bool) -> None:
         if isinstance(store, type) or not callable(getattr(store, "get", None)):
@@ -50,21 +47,30 @@ class Shelf:
         if on_error not in ("closed", "open"):  # pyright: ignore[reportUnnecessaryContains]
             raise ValueError(f"on_error={on_error!r} is unknown; use 'open' or 'closed'")
         self.store = store
+        self.counters = Counters(store)
+        self.reading, self.writing = Trouble("reading the store of a cache"), Trouble("writing to the store of a cache")
         self._lets_go = on_error == "open"
         self._tool_calls = tool_calls
-        self._failing = False
-        self._lock = threading.RLock()  # a stream that is collected may end while this very thread is inside
-        self._counts: Counter[str] = Counter()
-        self._next_write = 0.0
-        weakref.finalize(self, _write_at_exit, store, self._lock, self._counts)
+        weakref.finalize(self, self.counters.close)
 
-    async def ask(self, request: Request, command: Callable[[], T]) -> T:
-        """Do something with the store; `Unavailable` when it fails and calls shall go on without it."""
+    async def ask(self, request: Request, command: Callable[[], T], *, about: Trouble, blocks: bool | None = None) -> T:
+        """Do something that may fail; `Unavailable` when it does and calls shall go on without it.
+
+        In a thread, if it `blocks`, as the store does unless you say.
+        """
+        clock = request.runtime
+        if self._lets_go:
+            about.check(clock.monotonic())
         try:
-            done = await request.runtime.run_blocking(command) if self.store.blocks else command()
-        except Exception as error:  # noqa: BLE001 - a store of the user's own may raise anything
-            raise self._failed(error) from None
-        self._failing = False
+            in_thread = self.store.blocks if blocks is None else blocks
+            done = await clock.run_blocking(command) if in_thread else command()
+        except Exception as error:
+            if not self._lets_go:
+                error.add_note("The cache could not be asked and the call was not sent; on_error='open' would send it.")
+                raise
+            about.note(error, clock.monotonic())
+            raise Unavailable from None
+        about.over()
         return done
 
     async def find(self, key: str, request: Request) -> Entry | None:
@@ -72,11 +78,13 @@ class Shelf:
         now = request.runtime.time()
 
         def get() -> Entry | None:
-            if now >= self._next_write:
-                self._write_counts(now)
-            return self.store.get(key, now=now)
+            entry = self.store.get(key, now=now)
+            with suppress(Exception):  # they are kept, and the next write of an answer tells
+                self.writing.check(request.runtime.monotonic())
+                self.counters.write_if_due(now)
+            return entry
 
-        return await self.ask(request, get)
+        return await self.ask(request, get, about=self.reading)
 
     async def serve(self, entry: Entry, request: Request, *, state: CacheState = "hit", shared: bool = False) -> Any:
         """What the SDK makes of an entry; None, and the entry is dropped, when it cannot be made of it."""
@@ -85,27 +93,41 @@ class Shelf:
         try:
             answer = await request.respond(*_as_asked(entry, request))
         except Exception as error:  # noqa: BLE001 - the API is asked instead, and what the caller's parser raises comes again
-            _note_miss(record)
+            note_miss(record)
+            record.cache = "miss"
             logger.warning("the cached answer %s could not be used (%s); asking anew", entry.key, type(error).__name__)
             await self._drop(entry.key, request)
             return None
-        self.count(saved_by(entry) | ({"shared": 1} if shared else {}))
+        self.counters.add(saved_by(entry) | ({"shared": 1} if shared else {}))
         return answer
 
-    def count(self, counts: Mapping[str, int]) -> None:
-        """Add to the counters, unless the call is not to be counted."""
-        if not current_caching().count:
-            return
-        if not self.store.blocks:
-            self.store.add(counts)
-            return
-        with self._lock:
-            self._counts.update(counts)
-
     def entry_of(
-        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Mapping[str, Any]
+        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Facts
     ) -> Entry | None:
-        """The entry for a whole answer; None when it is none to be kept. Takes milliseconds for a long stream."""
+        """The entry for a whole answer, None when it is none to be kept; never fails, and takes milliseconds."""
+        try:
+            return self._entry_of(received, request, key=key, ttl=ttl, facts=facts)
+        except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
+            logger.warning("an answer could not be kept (%s)", type(error).__name__)
+            return None
+
+    def put(self, entry: Entry, request: Request) -> None:
+        """Keep an entry; may block, and never fails."""
+        clock = request.runtime
+        try:
+            self.writing.check(clock.monotonic())
+            self.store.put(entry, now=entry.created_at)
+        except Unavailable:
+            return
+        except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
+            self.writing.note(error, clock.monotonic())
+            return
+        self.writing.over()
+        self.counters.add({"stored": 1})
+
+    def _entry_of(
+        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Facts
+    ) -> Entry | None:
         record, content = request.record, received.content()
         if content is None or len(content) > MOST_BYTES:
             return None
@@ -131,31 +153,17 @@ class Shelf:
             input_tokens=record.input_tokens or 0,
             output_tokens=record.output_tokens or 0,
             cost=_cost(record),
-            **facts,
+            **facts(),
         )
 
-    def keep(
-        self, received: Received, request: Request, *, key: str, ttl: float | None, facts: Mapping[str, Any]
-    ) -> Entry | None:
-        """The entry for an answer that is one to be kept, put into the store; may block, and never fails."""
-        entry = None
-        try:
-            entry = self.entry_of(received, request, key=key, ttl=ttl, facts=facts)
-            if entry is not None:
-                self.store.put(entry, now=entry.created_at)
-                self.count({"stored": 1})
-        except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
-            self.warn(error)
-        return entry
-
-    def invalidate(self, selection: Selection) -> int:
-        """Drop entries; how many there were. May block."""
-        now = _now()
-        return self.store.delete(selected(self.store, selection, now=now))
+    def invalidate(self, selection: Selection) -> tuple[list[str], int]:
+        """Drop entries; their keys, and how many there were. May block."""
+        keys = selected(self.store, selection, now=_now())
+        return keys, self.store.delete(keys)
 
     def all_counts(self) -> dict[str, int]:
         """The counters of all who share the store; may block."""
-        self._write_counts(_now())
+        self.counters.write(now=_now())
         return self.store.counts()
 
     def stats(self) -> CacheStats:
@@ -164,29 +172,7 @@ class Shelf:
 
     async def _drop(self, key: str, request: Request) -> None:
         with suppress(Unavailable):
-            await self.ask(request, lambda: self.store.delete([key]))
-
-    def _write_counts(self, now: float) -> None:
-        self._next_write = now + _WRITE_COUNTS
-        _write(self.store, self._lock, self._counts)
-
-    def _failed(self, error: Exception) -> Exception:
-        if self._lets_go:
-            self.warn(error)
-            return Unavailable()
-        error.add_note("The cache could not be asked and the call was not sent; on_error='open' would send it.")
-        return error
-
-    def warn(self, error: Exception) -> None:
-        """Say once that the store fails; what others' errors say may quote anything."""
-        if not self._failing:
-            said = f": {error}" if isinstance(error, LLMKitError) else ""
-            logger.warning("the store of a cache failed with %s%s; calls go on without it", type(error).__name__, said)
-        self._failing = True
-
-
-class Unavailable(Exception):
-    """The store has failed, and calls shall go on without it."""
+            await self.ask(request, lambda: self.store.delete([key]), about=self.writing)
 
 
 def received_as(answer: Any, request: Request) -> Received | None:
@@ -222,16 +208,21 @@ def _as_asked(entry: Entry, request: Request) -> tuple[bytes, dict[str, str]]:
 
 def _note_hit(record: CallRecord, entry: Entry, state: CacheState) -> None:
     record.cache = state
-    record.input_tokens = record.output_tokens = record.total_tokens = 0
+    if record.total_tokens is None:  # else an earlier pass through the stack has been billed
+        record.input_tokens = record.output_tokens = record.total_tokens = 0
     record.saved_input_tokens, record.saved_output_tokens = entry.input_tokens, entry.output_tokens
     record.saved_cost = entry.cost
 
 
-def _note_miss(record: CallRecord) -> None:
-    record.cache = "miss"
-    record.input_tokens = record.output_tokens = record.total_tokens = None
+def note_miss(record: CallRecord) -> None:
+    """Take back what was noted of an answer from the cache, by an earlier pass or one that could not be used."""
+    if not record.from_cache:
+        return
+    record.cache = None
     record.saved_input_tokens = record.saved_output_tokens = 0
-    record.saved_cost = None
+    record.saved_cost = record.similar = None
+    if record.total_tokens == 0:
+        record.input_tokens = record.output_tokens = record.total_tokens = None
 
 
 def _cost(record: CallRecord) -> Decimal | None:
@@ -247,27 +238,6 @@ def _cost(record: CallRecord) -> Decimal | None:
         )
     except LLMKitError:  # the extra is not there
         return None
-
-
-def _write(store: CacheStore, lock: threading.RLock, counts: Counter[str]) -> None:
-    with lock:
-        noted = dict(counts)
-        counts.clear()
-    if not noted:
-        return
-    try:
-        store.add(noted)
-    except Exception:
-        with lock:
-            counts.update(noted)
-        raise
-
-
-def _write_at_exit(store: CacheStore, lock: threading.RLock, counts: Counter[str]) -> None:
-    try:
-        _write(store, lock, counts)
-    except Exception as error:  # noqa: BLE001 - nobody is left to handle it
-        logger.debug("the counters of a cache could not be written: %s", type(error).__name__)
 
 
 def _now() -> float:

@@ -18,7 +18,7 @@ _FILE: Final = FileKind(
     name="the cache",
     owner="SQLiteStore",
     instead="MemoryStore() for a cache of one process",
-    application=0x6C6C6D63,  # "llmc"
+    application=0x6C6C6D61,  # "llma"; "llmc" are conversations
     version=1,
     schema=(
         "CREATE TABLE entries (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, created REAL NOT NULL, expires REAL,"
@@ -54,9 +54,10 @@ class SQLiteStore:
 
     Waits for other writers for `timeout` seconds; reading waits for nobody. The file is made when it is not there, its
     folder is not. It holds answers as they came, and is made for its owner alone; an empty file that is there already
-    keeps its rights. When the entries take more than `max_bytes`, the oldest are dropped, and an answer of more than
-    half of it is not kept; the file itself does not shrink. Raises `CacheUnavailable` when the file is locked, damaged,
-    full, not writable, of a newer llmkit or of another program. The last entries before a power cut may be missing.
+    keeps its rights. When the entries take more than `max_bytes`, the oldest are dropped, and an entry of more than
+    half of it is not kept; the file itself does not shrink, and "-wal" beside it takes up to 5 MB more, or for a while
+    what the largest entry takes. Raises `CacheUnavailable` when the file is locked, damaged, full, not writable, of a
+    newer llmkit or of another program. The last entries before a power cut may be missing.
     """
 
     blocks = True
@@ -82,7 +83,7 @@ class SQLiteStore:
         head, rest = pack(entry)
         with self._file.writing() as connection:
             self._sweep(connection, now)
-            if entry.size > self._max_bytes // 2:
+            if len(head) + len(rest) > self._max_bytes // 2:
                 connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
                 return
             connection.execute(_PUT, (entry.key, entry.created_at, entry.expires_at, head, rest))

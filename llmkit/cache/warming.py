@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -15,6 +16,7 @@ from llmkit import runtime
 from llmkit.cache.per_call import caching
 from llmkit.cache.store import CacheStore
 from llmkit.cache.wanted import FIELDS, InvalidRequest, Wanted, read_wanted
+from llmkit.errors import LLMKitError
 from llmkit.figures import check_figures
 from llmkit.guidance import explain
 from llmkit.middleware.rate_limit import RateLimit
@@ -24,6 +26,7 @@ from llmkit.tagging import tags
 
 _AT_ONCE: Final = 1.0
 """Seconds' worth of requests that may go at once, but one request at least: a whole minute's would double the limit."""
+_ALONE: Final = "Make one such call by itself to see the message, which may quote the request."
 _records: ContextVar[list[CallRecord]] = ContextVar("llmkit_warmed")
 
 
@@ -62,7 +65,8 @@ async def warm(
     A request is the body of a call (`{"model": ..., "messages": [...]}`), a line of a batch file, or
     `{"operation": "chat.completions", "body": {...}}`, each with the "tags" of its entry if it has any. They are read
     as they are needed, so they may be endless. `requests_per_minute` holds for what is sent, retries included, and
-    not for what is there already. `on_progress` is called after each request. What was made stays when the task is
+    not for what is there already. `on_progress` is called after each request. An error of `requests` or of
+    `on_progress` is raised when the calls under way are over, which are kept. What was made stays when the task is
     cancelled.
     """
     check_figures(concurrency=concurrency, requests_per_minute=requests_per_minute)
@@ -76,12 +80,9 @@ async def warm(
     noting = cast("Any", client).with_options(middleware=[_note, *layers, *pace])
     warming = _Warming(noting, stores, on_progress, anyio.Semaphore(concurrency))
     try:
-        async with anyio.create_task_group() as group:
-            async for request in _each(requests):
-                await warming.free.acquire()
-                group.start_soon(warming.make, request)
-    except BaseExceptionGroup as broken:  # of the user's own: `requests` or `on_progress`
-        raise broken.exceptions[0] from None
+        await warming.run(requests)
+    except BaseExceptionGroup as ended:  # by SystemExit in `requests`
+        raise ended.exceptions[0] from None
     return warming.warmed
 
 
@@ -96,23 +97,44 @@ class _Warming:
         free: anyio.Semaphore,
     ) -> None:
         self.warmed = Warmed()
-        self.free = free
+        self._free = free
+        self._broken: Exception | None = None
         self._client = client
         self._stores = stores
         self._on_progress = on_progress
 
-    async def make(self, request: object) -> None:
+    async def run(self, requests: Iterable[Any] | AsyncIterable[Any]) -> None:
+        """Make all calls; an error of the user's own ends it when what is under way, and paid for, is over."""
+        async with anyio.create_task_group() as group, aclosing(_each(requests)) as each:
+            try:
+                async for request in each:
+                    await self._free.acquire()
+                    if self._broken is not None:
+                        break
+                    group.start_soon(self._make, request)
+            except Exception as error:  # noqa: BLE001 - raised below
+                self._broken = error
+        if self._broken is not None:
+            raise self._broken
+
+    async def _make(self, request: object) -> None:
         """Make one call; whatever is wrong with it is no matter of the others."""
         try:
             outcome = await self._outcome(request)
             warmed = replace(self.warmed, **{outcome: getattr(self.warmed, outcome) + 1})
         except Exception as error:  # noqa: BLE001
             warmed = _with_failure(self.warmed, error)
-        finally:
-            self.free.release()
         self.warmed = warmed
-        if self._on_progress is not None:
-            self._on_progress(warmed)
+        if self._broken is None:
+            self._tell()
+        self._free.release()
+
+    def _tell(self) -> None:
+        try:
+            if self._on_progress is not None:
+                self._on_progress(self.warmed)
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            self._broken = error
 
     async def _outcome(self, request: object) -> str:
         wanted = read_wanted(request)
@@ -144,7 +166,10 @@ def _with_failure(warmed: Warmed, error: Exception) -> Warmed:
 
 
 def _hint(error: Exception) -> str:
-    return str(error) if isinstance(error, InvalidRequest) else explain(error).todo
+    if isinstance(error, InvalidRequest | LLMKitError):  # which say what to do, without a word of the request
+        return str(error)
+    explanation = explain(error)
+    return _ALONE if explanation.kind == "unknown" else explanation.todo
 
 
 def _layers(client: Any) -> Sequence[Middleware]:
@@ -159,7 +184,7 @@ def _steady(requests_per_minute: float) -> RateLimit:
     return RateLimit(requests_per_minute=requests_per_minute, burst_seconds=at_once)
 
 
-async def _each(requests: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+async def _each(requests: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
     if isinstance(requests, AsyncIterable):
         async for request in requests:
             yield request
@@ -170,6 +195,7 @@ async def _each(requests: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[A
 
 async def _call(client: Any, wanted: Wanted) -> None:
     """Make the call by the SDK's own method, so that its key is that of an ordinary call."""
-    named = {name: wanted.body[name] for name in FIELDS[wanted.operation]}
+    typed = ("model", *FIELDS[wanted.operation])  # the model always: by it Azure's client finds the deployment
+    named = {name: wanted.body[name] for name in typed if name in wanted.body}
     rest = {name: value for name, value in wanted.body.items() if name not in named}
     await attrgetter(wanted.operation)(client).create(**named, extra_body=rest)

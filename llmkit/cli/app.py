@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 import llmkit
 from llmkit.cli.cache import cache
+from llmkit.cli.output import say
 
 
 class Commands(TyperGroup):
@@ -17,13 +19,28 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        said = _Said()
+        logger = logging.getLogger("llmkit")
+        logger.addHandler(said)
         try:
             return super().invoke(ctx)
         except Exception as error:
             if not _is_expected(error):
                 raise
-            typer.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), err=True)
+            notes = "\n".join(getattr(error, "__notes__", ()))
+            say(f"Error: {error}", *notes.splitlines())
             raise typer.Exit(1) from None
+        finally:
+            logger.removeHandler(said)
+
+
+class _Said(logging.Handler):
+    """Prints what llmkit logs, but for the failures of Redis, which are the command's own error already."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        if record.module != "redis_server":
+            say(record.getMessage())
 
 
 def _is_expected(error: Exception) -> bool:

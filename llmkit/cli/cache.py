@@ -10,7 +10,7 @@ import typer
 
 from llmkit.cli import units
 from llmkit.cli.entries import COLUMNS, NUMBERS, answer_of, as_json, facts, matching, meant_by, row, short_names
-from llmkit.cli.options import Json, Model, OlderThan, Prefix, Store, Tag, opened, tags_of
+from llmkit.cli.options import Json, Model, OlderThan, Prefix, Store, Tag, not_empty, opened, tags_of
 from llmkit.cli.output import print_facts, print_json, print_table, say
 from llmkit.cli.summary import COLUMNS_OF_MODELS, Summary
 from llmkit.cli.warm import warm
@@ -24,7 +24,10 @@ cache = typer.Typer(
 _MOST_CANDIDATES = 10
 
 Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The key, or a beginning of it or of its digest that no other has.")
+    str,
+    typer.Argument(
+        callback=not_empty, metavar="KEY", help="The key, or a beginning of it or of its digest that no other has."
+    ),
 ]
 
 
@@ -66,7 +69,7 @@ def list_entries(
     if not found:
         typer.echo("no entries")
         return
-    names = short_names(entry.key for entry in kept)
+    names = short_names((entry.key for entry in shown), among=(entry.key for entry in kept))
     print_table(COLUMNS, (row(entry, names[entry.key], now=now) for entry in shown), numbers=NUMBERS)
     if len(shown) < len(found):
         say(f"{len(shown):,} of {units.entries(len(found))}; --limit {len(found)} shows all")
@@ -97,7 +100,8 @@ def show(
 def invalidate(
     store: Store,
     key: Annotated[
-        str | None, typer.Argument(metavar="KEY", help="A key, or a beginning of it that no other has.")
+        str | None,
+        typer.Argument(callback=not_empty, metavar="KEY", help="A key, or a beginning of it that no other has."),
     ] = None,
     model: Model = None,
     tag: Tag = None,
@@ -144,11 +148,12 @@ def _only(text: str, answers: CacheStore) -> str:
     if len(keys) == 1:
         return keys[0]
     more = [f"... and {len(keys) - _MOST_CANDIDATES:,} more"] if len(keys) > _MOST_CANDIDATES else []
-    return _fail("\n  ".join([f"{len(keys):,} keys begin with {text!r}:", *keys[:_MOST_CANDIDATES], *more]))
+    candidates = (f"  {line}" for line in [*keys[:_MOST_CANDIDATES], *more])
+    return _fail(f"{len(keys):,} keys begin with {text!r}:", *candidates)
 
 
-def _fail(text: str) -> NoReturn:
-    say(f"Error: {text}")
+def _fail(*lines: str) -> NoReturn:
+    say(f"Error: {lines[0]}", *lines[1:])
     raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("key", "model", "age", "expires", "size", "tokens", "tags")
 NUMBERS: Final = ("age", "expires", "size", "tokens")
+_FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_MOMENT: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 _LEAST: Final = 8
 """Characters of a key's short name."""
 
@@ -26,14 +29,16 @@ def matching(entries: Iterable[Entry], selection: Selection, *, tags: Mapping[st
             yield entry
 
 
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """For each key as much of its digest as tells it from the others; all of a key whose digest another has, too."""
+def short_names(keys: Iterable[str], *, among: Iterable[str]) -> dict[str, str]:
+    """For each key as much of its digest as tells it from all others; all of a key whose digest another has, too."""
     names: dict[str, str] = {}
-    ordered = sorted((_digest(key), key) for key in keys)
-    digests = ["", *(digest for digest, _ in ordered), ""]
-    for (digest, key), before, after in zip(ordered, digests, digests[2:], strict=False):
+    digests = sorted(map(_digest, among))
+    for key in keys:
+        digest = _digest(key)
+        at = bisect_left(digests, digest)
+        before, after = "".join(digests[max(at - 1, 0) : at]), "".join(digests[at + 1 : at + 2])
         length = max(_LEAST, 1 + _common(digest, before), 1 + _common(digest, after))
-        names[key] = digest[:length] if digest not in (before, after) else key
+        names[key] = key if digest == after else digest[:length]
     return names
 
 
@@ -100,8 +105,9 @@ def answer_of(entry: Entry) -> str:
 
 
 def when(moment: float) -> str:
-    """Seconds since the epoch as "2026-11-21T20:15:00Z"."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Seconds since the epoch as "2026-11-21T20:15:00Z"; what is later than 9999 as the end of that year."""
+    moment = min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
+    return f"{datetime.fromtimestamp(moment, UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def _left(entry: Entry, now: float) -> str:

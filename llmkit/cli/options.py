@@ -33,11 +33,21 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Only answers that this model was asked for.")]
+def not_empty(text: str | None) -> str | None:
+    """The callback of options whose text, were it that of a variable that is not set, would mean everything."""
+    if text == "":
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(callback=not_empty, metavar="NAME", help="Only answers that this model was asked for."),
+]
 Tag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Only answers with this tag; may be repeated.")
 ]
-Prefix = Annotated[str | None, typer.Option(metavar="TEXT", help="Only keys that begin so.")]
+Prefix = Annotated[str | None, typer.Option(callback=not_empty, metavar="TEXT", help="Only keys that begin so.")]
 OlderThan = Annotated[
     float | None, typer.Option(parser=duration, metavar="TIME", help="Only older answers: 90s, 15m, 2h or 7d.")
 ]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Final
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What would move the cursor, colour, hide or turn around the rest of a line, and halves of characters."""
+_BREAKS: Final = re.compile(r"[\t\n]")
 
 
 def parse_duration(text: str) -> float:
     """The seconds of "90s", "15m", "2h" or "7d"."""
     match = _DURATION.fullmatch(text)
-    if match is None or not float(match[1]):
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise ValueError(f"{text!r} is no duration; write 90s, 15m, 2h or 7d")
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -51,4 +53,13 @@ def entries(count: int) -> str:
 
 def printable(text: str) -> str:
     """`text` for a terminal, where an answer must do nothing: what is not seen is written out."""
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _UNSEEN.sub(_written_out, text)
+
+
+def in_line(text: str) -> str:
+    """`text`, such as a name, as a part of one line."""
+    return _BREAKS.sub(_written_out, printable(text))
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]

@@ -13,6 +13,7 @@ import typer
 
 from llmkit.cli.options import Json, Store, duration, opened
 from llmkit.cli.output import print_json, say
+from llmkit.cli.units import in_line
 
 if TYPE_CHECKING:
     from llmkit.cache.store import CacheStore
@@ -81,7 +82,9 @@ def _read(lines: Iterable[bytes]) -> list[dict[str, Any]]:
             bad.append(f"line {number}: {error}")
     if bad:
         more = [f"... and {len(bad) - _MOST_BAD_LINES:,} more"] if len(bad) > _MOST_BAD_LINES else []
-        raise typer.BadParameter("\n".join(["nothing was sent", *bad[:_MOST_BAD_LINES], *more]), param_hint="REQUESTS")
+        raise typer.BadParameter(
+            "\n".join(["nothing was sent", *map(in_line, bad[:_MOST_BAD_LINES]), *more]), param_hint="REQUESTS"
+        )
     return wanted
 
 

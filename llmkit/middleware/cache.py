@@ -9,7 +9,7 @@ class Cache(CachingLayer):
     """Answers a repeated request from `store`, whichever method of the SDK made it first and whichever asks now.
 
     Equal requests have the same parameters, but for those that do not shape an answer (`stream`, `user`, `metadata`,
-    ...), the same server and the same headers of their own. `per` names tags (`llmkit.tags`) whose values must be
+    ...), the same URL and the same headers, but for credentials. `per` names tags (`llmkit.tags`) whose values must be
     equal, too, such as "tenant"; `include` names parameters to count in, such as "user", and `ignore` parameters and
     headers to leave out. `namespace` separates caches that share a store.
 
@@ -22,7 +22,9 @@ class Cache(CachingLayer):
 
     Of identical calls that are made at the same time one asks, in all processes that share an SQLite or Redis store,
     and the others wait for its answer: for `wait` seconds or the call's own timeout, then they ask, too. When it is
-    cancelled or fails, the next one asks; when that fails, too, all get the error.
+    cancelled or fails, the next one asks; when the API fails that, too, those with the same headers and tags get its
+    error.
 
-    `on_error="open"` sends calls on when the store fails, "closed" raises its error.
+    `on_error="open"` sends calls on when the store fails, "closed" raises its error. Put it above `Budget` and
+    `Context`, below `UsageLog`. docs/caching.md has the rest.
     """

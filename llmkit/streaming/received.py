@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 
 class Received:
     """The HTTP answer behind what the SDK has made of it."""
 
-    __slots__ = ("_copy", "_most", "_response", "result")
+    __slots__ = ("_copy", "_left_at", "_most", "_response", "result")
 
     def __init__(self, result: Any, response: Any) -> None:
         self.result = result
@@ -16,6 +17,16 @@ class Received:
         self._response = response
         self._copy: bytearray | None = None
         self._most = 0
+        self._left_at: float | None = time.monotonic()
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds for which nobody has asked for more of an open answer; 0 while somebody waits for the server."""
+        return 0.0 if self._left_at is None else time.monotonic() - self._left_at
+
+    def asked_for_more(self) -> None:
+        """Note that the reader waits for the server."""
+        self._left_at = None
 
     @property
     def request_id(self) -> str | None:
@@ -33,7 +44,8 @@ class Received:
         self._copy, self._most = bytearray(), most
 
     def feed(self, piece: bytes) -> None:
-        """Take in bytes as they were sent."""
+        """Take in bytes as they were sent, which the reader has now."""
+        self._left_at = time.monotonic()
         if self._copy is None or self._most < 0:
             return
         self._copy += piece

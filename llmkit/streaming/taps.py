@@ -60,9 +60,11 @@ class _SyncTap(_Tap):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
+            self.watch.received.asked_for_more()
             for chunk in self._pieces:
                 if shown := self._feed(chunk):
                     yield shown
+                self.watch.received.asked_for_more()
             if rest := self._at_end():
                 yield rest
         except BaseException as error:
@@ -83,9 +85,11 @@ class _AsyncTap(_Tap):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
+            self.watch.received.asked_for_more()
             async for chunk in self._pieces:
                 if shown := self._feed(chunk):
                     yield shown
+                self.watch.received.asked_for_more()
             if rest := self._at_end():
                 yield rest
         except BaseException as error:

@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from llmkit import runtime
@@ -13,8 +15,12 @@ from llmkit.cache.flights import Flight, Flights
 ENTRY = Entry(key="k", operation="responses", model="m", body=b"{}", created_at=0)
 
 
-def request(client: object = None) -> Any:
-    return SimpleNamespace(client=client, runtime=runtime.current(is_async=True))
+def request(client: object = None, **headers: str) -> Any:
+    return SimpleNamespace(client=client, headers=headers, tags={}, runtime=runtime.current(is_async=True))
+
+
+def failed(text: str) -> openai.APIError:
+    return openai.APIError(text, httpx2.Request("POST", "https://api.test"), body=None)
 
 
 async def crowd(flights: Flights, count: int, client: object = None) -> tuple[Flight, list[asyncio.Task[Any]]]:
@@ -71,7 +77,9 @@ async def test_a_flight_is_over_when_nobody_waits() -> None:
 async def test_who_waits_leaves_when_its_patience_is_over_and_when_it_is_cancelled() -> None:
     flights = Flights()
     flight, waiting = await crowd(flights, 2)
-    assert await flights.join("k", request(), patience=0) is None
+    other = await flights.join("k", request(), patience=0)
+    assert isinstance(other, Flight)
+    assert other is not flight
     waiting[0].cancel()
     await asyncio.sleep(0.01)
     assert len(flight.waiting) == 1
@@ -101,9 +109,9 @@ async def test_an_answer_that_comes_in_the_moment_of_a_cancellation_is_nobodys_l
 async def test_the_second_error_is_that_of_all_who_wait_each_with_its_own_copy() -> None:
     flights = Flights()
     flight, waiting = await crowd(flights, 3)
-    flights.give_up(flight, ValueError("first"))
+    flights.give_up(flight, failed("first"))
     assert await waiting[0] is flight
-    flights.give_up(flight, ValueError("second"))
+    flights.give_up(flight, failed("second"))
     errors = await asyncio.gather(*waiting[1:], return_exceptions=True)
     assert [str(error) for error in errors] == ["second", "second"]
     assert errors[0] is not errors[1]
@@ -112,11 +120,11 @@ async def test_the_second_error_is_that_of_all_who_wait_each_with_its_own_copy()
 async def test_cancellations_are_no_errors() -> None:
     flights = Flights()
     flight, waiting = await crowd(flights, 3)
-    flights.give_up(flight, ValueError("first"))
+    flights.give_up(flight, failed("first"))
     flights.give_up(flight)
     assert await waiting[1] is flight
-    flights.give_up(flight, ValueError("second"))
-    with pytest.raises(ValueError, match="second"):
+    flights.give_up(flight, failed("second"))
+    with pytest.raises(openai.APIError, match="second"):
         await waiting[2]
 
 
@@ -125,9 +133,9 @@ async def test_the_errors_of_one_client_are_no_other_clients() -> None:
     flight, waiting = await crowd(flights, 2, client="a")
     other = asyncio.create_task(flights.join("k", request("b"), patience=10))
     await asyncio.sleep(0)
-    flights.give_up(flight, ValueError("first"))
-    flights.give_up(flight, ValueError("second"))
+    flights.give_up(flight, failed("first"))
+    flights.give_up(flight, failed("second"))
     assert await waiting[0] is flight
-    with pytest.raises(ValueError, match="second"):
+    with pytest.raises(openai.APIError, match="second"):
         await waiting[1]
     assert await other is flight

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from cache.stores import FULL, KEY, NOW, entry
@@ -61,14 +66,32 @@ def test_an_entry_larger_than_all_is_not_kept_and_makes_no_room() -> None:
         {"events": b"x" * 1000},
         {"vector": b"x" * 1000},
         {"key": "x" * 1000},
+        {"operation": "x" * 1000},
+        {"model": "x" * 1000},
+        {"request_id": "x" * 1000},
         {"partition": "x" * 1000},
         {"marks": "x" * 1000},
         {"question": "x" * 1000},
+        {"question": "\N{GRINNING FACE}" * 250},
         {"tags": {"user": "x" * 1000}},
         {"tags": {"x" * 1000: 1}},
         {"tags": {str(number): number for number in range(7)}},
     ],
-    ids=["events", "vector", "key", "partition", "marks", "question", "tag", "name of a tag", "tags"],
+    ids=[
+        "events",
+        "vector",
+        "key",
+        "operation",
+        "model",
+        "request",
+        "partition",
+        "marks",
+        "question",
+        "emoji",
+        "tag",
+        "name of a tag",
+        "tags",
+    ],
 )
 def test_all_that_takes_memory_counts(large: dict[str, object]) -> None:
     store, small = MemoryStore(max_bytes=1_500), replace(FULL, events=None, vector=None, tags={}, size=-1)
@@ -77,6 +100,35 @@ def test_all_that_takes_memory_counts(large: dict[str, object]) -> None:
     grown = replace(small, **large, size=-1)
     store.put(grown, now=NOW)
     assert store.get(grown.key, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda number: {},
+        lambda number: {
+            "model": f"m{number}",
+            "request_id": f"req_{number:032x}",
+            "tags": {"user": f"u{number}"},
+            "expires_at": NOW + number,
+            "input_tokens": 1000 + number,
+            "cost": Decimal(number),
+        },
+        lambda number: {"question": f"\N{GRINNING FACE}{number}" * 300},
+        lambda number: {"model": f"m{number}" * 300, "request_id": f"r{number}" * 300},
+        lambda number: {"tags": {f"t{tag}": f"v{number}{tag}" for tag in range(10)}},
+    ],
+    ids=["small", "usual", "emoji", "long model", "tags"],
+)
+def test_the_bound_is_about_the_memory_that_is_taken(change: Callable[[int], dict[str, Any]]) -> None:
+    tracemalloc.start()
+    store = MemoryStore(max_bytes=500_000)
+    for number in range(1_500):
+        store.put(replace(entry(number, body=b"%d" % number), **change(number)), now=NOW)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 250_000 < taken < 510_000
 
 
 def test_room_is_counted_back_when_entries_go() -> None:

@@ -66,6 +66,12 @@ def test_anything_else_is_an_error_that_repeats_no_password(url: str, shown: str
     )
 
 
+def test_the_home_of_nobody_is_an_error() -> None:
+    for url in ("~nobody-of-this-name/cache.db", "sqlite:~nobody-of-this-name/cache"):
+        with pytest.raises(ValueError, match=r"^'~nobody-of-this-name/.*' begins with the home folder of a user who"):
+            open_store(url)
+
+
 def test_a_redis_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(Exception, match=r"pip install 'llmkit\[redis\]'"):

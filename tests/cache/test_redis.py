@@ -194,11 +194,41 @@ def test_what_the_server_refuses_is_an_error(local_redis: LocalRedis) -> None:
         store.get(KEY, now=NOW)
 
 
-def test_a_server_whose_memory_is_full_keeps_what_it_has(local_redis: LocalRedis) -> None:
+def test_a_server_whose_memory_is_full_keeps_what_it_has_and_gives_it(local_redis: LocalRedis) -> None:
     store = RedisStore(local_redis.url, timeout=10)
     store.put(FULL, now=NOW)
     with closing(redis.Redis.from_url(local_redis.url)) as client:
         client.config_set("maxmemory", 1)
-    with pytest.raises(RedisUnavailable, match="failed with"):
-        store.put(replace(FULL, body=b"{}", size=-1), now=NOW)
-    assert RedisStore(local_redis.url, timeout=10).get(KEY, now=NOW) == FULL
+    for _ in range(2):
+        with pytest.raises(RedisUnavailable, match=r"failed with ResponseError \(OOM\)"):
+            store.put(replace(FULL, body=b"{}", size=-1), now=NOW)
+        assert store.get(KEY, now=NOW) == FULL
+
+
+def test_a_replica_gives_what_it_has(local_redis: LocalRedis) -> None:
+    store = RedisStore(local_redis.url, timeout=10)
+    store.put(FULL, now=NOW)
+    with closing(redis.Redis.from_url(local_redis.url)) as client:
+        client.replicaof("127.0.0.1", "1")
+        with pytest.raises(RedisUnavailable, match=r"failed with ResponseError \(READONLY\)"):
+            store.put(entry(1), now=NOW)
+        assert store.get(KEY, now=NOW) == FULL
+
+
+@pytest.mark.parametrize("name", ["by_age", "by_expiry", "counters"])
+def test_a_foreign_value_in_the_place_of_an_index_stops_no_reading(
+    store: RedisStore, prefix: str, client: Any, name: str
+) -> None:
+    store.put(FULL, now=NOW)
+    client.set(f"{{{prefix}}}:{name}", "another program's")
+    with pytest.raises(RedisUnavailable, match=r"failed with ResponseError \(WRONGTYPE\)"):
+        store.add({"hits": 1}) if name == "counters" else store.put(entry(1), now=NOW)
+    assert store.get(KEY, now=NOW) == FULL
+
+
+def test_a_counter_that_is_no_number_is_0_and_begins_anew(store: RedisStore, prefix: str, client: Any) -> None:
+    store.add({"hits": 1, "misses": 1})
+    client.hset(f"{{{prefix}}}:counters", "hits", "another program's")
+    assert store.counts() == {"hits": 0, "misses": 1}
+    store.add({"misses": 2, "hits": 3, "stored": 4})
+    assert store.counts() == {"hits": 3, "misses": 3, "stored": 4}

@@ -5,13 +5,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from cache.stores import FULL, KEY, NOW, entry, long_entry
 
 from llmkit.cache.entry import Entry
 from llmkit.cache.sqlite import SQLiteStore
+from llmkit.conversation import SQLiteStore as ConversationStore
 from llmkit.errors import CacheUnavailable
 
 
@@ -53,7 +56,7 @@ def test_a_path_that_is_no_file_is_refused(path: str) -> None:
 
 
 def test_a_timeout_of_nothing_is_refused(path: Path) -> None:
-    with pytest.raises(ValueError, match="timeout=0 must be above 0 seconds"):
+    with pytest.raises(ValueError, match="timeout=0 must be above 0 and at most 1_000_000 seconds"):
         SQLiteStore(path, timeout=0)
 
 
@@ -180,6 +183,29 @@ def test_an_entry_larger_than_half_of_the_bound_is_not_kept(path: Path) -> None:
         store.put(entry(2, body=b"x" * 500_001), now=NOW)
         assert store.get(entry(2).key, now=NOW) is None
         assert store.get(entry(1).key, now=NOW) == entry(1)
+
+
+def test_an_entry_whose_head_is_large_does_not_push_out_the_others(path: Path) -> None:
+    with store_at(path, max_bytes=1_000_000) as store:
+        store.put(entry(1), now=NOW)
+        store.put(replace(entry(2), question="q" * 500_000), now=NOW)
+        assert kept(store) == [0]
+        store.put(replace(entry(3), question="q" * 499_000), now=NOW)
+        assert [found.key for found in store.entries(now=NOW)] == [entry(1).key, entry(3).key]
+
+
+def test_what_is_written_ahead_of_a_large_answer_does_not_stay(path: Path) -> None:
+    with store_at(path) as store:
+        store.put(entry(1, body=b"x" * 20_000_000), now=NOW)
+        for number in range(2, 4):
+            store.put(entry(number), now=NOW)
+        assert Path(f"{path}-wal").stat().st_size <= 4_200_000
+
+
+def test_a_file_of_conversations_is_refused(path: Path) -> None:
+    anyio.run(partial(ConversationStore(path).load, "a"))
+    with pytest.raises(CacheUnavailable, match="it is a database of something else; give SQLiteStore a file of its"):
+        SQLiteStore(path)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import httpx2
 import openai
 import pytest
 
+from llmkit.cache.entry import Entry
 from llmkit.cache.memory import MemoryStore
 from llmkit.cache.sqlite import SQLiteStore
 from llmkit.cache.warming import Warmed, warm
 from llmkit.client import AsyncOpenAI
+from llmkit.errors import CacheUnavailable
 from llmkit.middleware.cache import Cache
 from llmkit.middleware.retry import Retry
 from llmkit.request import CallNext, Request
@@ -132,6 +134,12 @@ async def test_no_text_of_a_request_is_in_the_outcome(fake: FakeOpenAI, client: 
     assert "CANARY" not in repr(warmed)
 
 
+async def test_what_nobody_knows_is_to_be_called_alone(client: AsyncOpenAI) -> None:
+    assert (await warm(client, [ask("\ud800")])).hints == {
+        "UnicodeEncodeError": "Make one such call by itself to see the message, which may quote the request."
+    }
+
+
 async def test_progress_is_told_after_each_request(client: AsyncOpenAI) -> None:
     told: list[Warmed] = []
     last = await warm(client, [ask("one"), ask("one"), {}], concurrency=1, on_progress=told.append)
@@ -163,21 +171,58 @@ async def test_requests_may_come_from_an_async_source_and_are_read_as_they_are_n
     assert most == 3
 
 
-async def test_a_broken_source_raises_its_own_error(client: AsyncOpenAI) -> None:
+async def test_a_broken_source_raises_its_own_error_when_the_calls_under_way_are_kept(
+    fake: FakeOpenAI, client: AsyncOpenAI, store: MemoryStore
+) -> None:
     def rows() -> Iterator[dict[str, Any]]:
-        yield ask("Hi")
+        yield from map(ask, "abcde")
         raise KeyError("no column")
 
-    with pytest.raises(KeyError, match="no column"):
-        await warm(client, rows())
+    async def rows_as_they_come() -> AsyncIterator[dict[str, Any]]:
+        for text in "fghij":
+            yield ask(text)
+        raise KeyError("no column")
+
+    for number, source in enumerate([rows(), rows_as_they_come()], 1):
+        told: list[Warmed] = []
+        with pytest.raises(KeyError, match="no column"):
+            await warm(client, source, on_progress=told.append)
+        assert len(fake.requests) == len(list(store.entries(now=0.0))) == 5 * number
 
 
-async def test_a_broken_progress_raises_its_own_error(client: AsyncOpenAI) -> None:
+async def test_a_broken_progress_raises_its_own_error_when_the_calls_under_way_are_kept(
+    fake: FakeOpenAI, client: AsyncOpenAI, store: MemoryStore
+) -> None:
+    told: list[int] = []
+
     def broken(warmed: Warmed) -> None:
+        told.append(warmed.done)
         raise RuntimeError("no terminal")
 
     with pytest.raises(RuntimeError, match="no terminal"):
-        await warm(client, [ask("Hi")], on_progress=broken)
+        await warm(client, map(ask, "abcdefghijklmnopqrst"), concurrency=4, on_progress=broken)
+    assert told == [1]
+    assert 1 <= len(fake.requests) == len(list(store.entries(now=0.0))) <= 4
+
+
+async def test_a_source_may_end_the_program(client: AsyncOpenAI) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield ask("Hi")
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        await warm(client, rows())
+
+
+async def test_a_failing_store_says_what_is_wrong_with_it(fake: FakeOpenAI) -> None:
+    class Locked(MemoryStore):
+        def get(self, key: str, *, now: float) -> Entry | None:
+            raise CacheUnavailable("the cache x.db cannot be used: database is locked")
+
+    client = fake.async_client(middleware=[Cache(Locked(), on_error="closed")])
+    assert (await warm(client, [ask("Hi")])).hints == {
+        "CacheUnavailable": "the cache x.db cannot be used: database is locked"
+    }
 
 
 async def test_what_was_made_stays_when_it_is_cancelled(fake: FakeOpenAI, store: MemoryStore) -> None:

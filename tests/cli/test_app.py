@@ -117,6 +117,12 @@ def app() -> Iterator[typer.Typer]:
         raise error
 
     @app.command()
+    def odd() -> None:
+        error = CacheUnavailable("there is no file x\n\x1b[31mError: evil")
+        error.add_note("llmkit: first.\n  second\x1b[31m")
+        raise error
+
+    @app.command()
     def bug() -> None:
         raise KeyError("a bug")
 
@@ -126,6 +132,14 @@ def app() -> Iterator[typer.Typer]:
 def test_an_error_of_llmkits_is_one_line_on_stderr(app: typer.Typer) -> None:
     result = CliRunner().invoke(app, ["store"])
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: the file is locked\n")
+
+
+def test_the_text_of_an_error_is_one_line_and_that_of_its_notes_are_some(app: typer.Typer) -> None:
+    assert CliRunner().invoke(app, ["odd"]).stderr.splitlines() == [
+        r"Error: there is no file x\n\x1b[31mError: evil",
+        "llmkit: first.",
+        r"  second\x1b[31m",
+    ]
 
 
 def test_an_error_of_the_sdk_comes_with_its_guidance(app: typer.Typer) -> None:

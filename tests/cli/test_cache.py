@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import typer
 from cli.stored import HOUR, NOW, chat, digests, entry, environment, filled, llmkit_process, read
 from redis_servers import LocalRedis
@@ -206,6 +210,26 @@ def test_nothing_given_or_too_much_drops_nothing(run: Run, store: str, options: 
     assert len(digests(store)) == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["invalidate", "--prefix", "", "--yes"], "'--prefix': it is empty"),
+        (["invalidate", "--model", "", "--yes"], "'--model': it is empty"),
+        (["invalidate", "", "--yes"], "'KEY': it is empty"),
+        (["invalidate", "--tag", "", "--yes"], "--tag: '' has no name and value"),
+        (["list", "--prefix", ""], "'--prefix': it is empty"),
+        (["show", ""], "'KEY': it is empty"),
+    ],
+)
+def test_a_variable_that_is_not_set_does_not_mean_everything(
+    run: Run, store: str, command: list[str], named: str
+) -> None:
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert len(digests(store)) == 3
+
+
 def test_where_nobody_can_be_asked_nothing_is_dropped(run: Run, store: str) -> None:
     result = run("invalidate", "--all")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -279,7 +303,7 @@ def test_a_redis_that_is_down_is_one_clear_line_without_its_password(local_redis
     local_redis.kill()
     result = run("stats", "--store", f"redis://:hunter2@127.0.0.1:{local_redis.port}/0")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.splitlines()[-1].startswith(f"Error: Redis at 127.0.0.1:{local_redis.port} failed with ")
+    assert result.stderr == f"Error: Redis at 127.0.0.1:{local_redis.port} failed with ConnectionError\n"
     assert "hunter2" not in result.output
 
 
@@ -288,6 +312,57 @@ def test_a_redis_is_looked_into_like_a_file(local_redis: LocalRedis, run: Run) -
     store.put(entry("cccc3333"), now=NOW)
     assert document(run("list", "--json", "--store", local_redis.url))["total"] == 1
     assert document(run("invalidate", "--all", "-y", "--json", "--store", local_redis.url))["dropped"] == 1
+
+
+def test_a_redis_with_another_programs_counters_is_looked_into(local_redis: LocalRedis, run: Run) -> None:
+    with closing(redis.Redis.from_url(local_redis.url)) as client:
+        client.hset("{llmkit:cache}:counters", "hits", "theirs")
+    assert document(run("stats", "--json", "--store", local_redis.url))["hits"] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@a..b",
+        "redis://:hunter2@host?hunter2=1",
+        "redis://user:123/hunter2@host",
+        "rediss://:hunter2@host?ssl_cert_reqs=hunter2",
+        "~nobody-of-this-name/cache.db",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_usage_error_without_its_password(run: Run, url: str) -> None:
+    result = run("stats", "--store", url)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for --store: " in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_an_answer_for_ever_and_a_day_is_shown(tmp_path: Path, run: Run) -> None:
+    store = filled(tmp_path / "far.db", entry("aaaa", expires_at=NOW + 9e12))
+    assert "9999-12-31T23:59:59Z" in run("show", "aaaa", "--store", store).stdout
+    [listed] = document(run("list", "--json", "--store", store))["entries"]
+    assert listed["expires_at"] == "9999-12-31T23:59:59Z"
+
+
+def test_no_name_makes_a_line_of_its_own(tmp_path: Path, run: Run) -> None:
+    evil = "x\n\x1b[31mError: evil"
+    store = filled(tmp_path / "odd.db", entry("aaaa1", model=evil, tags={"a": evil}), entry("aaaa2", model=evil))
+    missing = run("stats", "--store", f"{tmp_path}/{evil}.db")
+    assert missing.stderr == f"Error: there is no file {tmp_path}/x\\n\\x1b[31mError: evil.db\n"
+    said = [run(*command, "--store", store).output for command in (["stats"], ["list"], ["show", "chat"])]
+    assert not any("\x1b" in text or "\nError: evil" in text for text in said)
+    assert len(said[2].splitlines()) == 3
+
+
+def test_a_damaged_answer_is_warned_of_in_one_line(tmp_path: Path, run: Run) -> None:
+    store = filled(tmp_path / "bad.db", entry("aaaa"), entry("bbbb"))
+    with closing(sqlite3.connect(store)) as file, file:
+        file.execute("UPDATE entries SET head = x'00', key = 'chat' || char(10) || 'x' WHERE key LIKE '%aaaa'")
+    result = run("list", "--store", store)
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"the cache {store}: the entry chat\\nx is left out: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not logging.getLogger("llmkit").handlers
 
 
 def test_a_process_prints_tables_without_colours_where_nobody_looks(store: str) -> None:

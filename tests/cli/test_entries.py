@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.cache.entry import Selection
-from llmkit.cli.entries import answer_of, as_json, facts, matching, meant_by, row, short_names
+from llmkit.cli.entries import answer_of, as_json, facts, matching, meant_by, row, short_names, when
 
 
 @given(st.sets(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=30))
 def test_a_short_name_means_its_key_and_no_other(digests: set[str]) -> None:
     keys = [f"chat.completions:gpt-4o:{digest}" for digest in digests]
-    names = short_names(keys)
+    names = short_names(keys, among=keys)
     assert set(names) == set(keys)
     for key, name in names.items():
         assert meant_by(name, keys) == [key]
@@ -22,15 +22,14 @@ def test_a_short_name_means_its_key_and_no_other(digests: set[str]) -> None:
 
 
 def test_a_short_name_is_eight_characters_or_as_many_as_it_takes() -> None:
-    names = short_names(["a:0123456789", "a:0123456777", "a:ffffffffff"])
-    assert list(names.values()) == ["012345677", "012345678", "ffffffff"]
+    keys = ["a:0123456789", "a:0123456777", "a:ffffffffff"]
+    assert list(short_names(keys, among=keys).values()) == ["012345678", "012345677", "ffffffff"]
+    assert short_names(keys[1:2], among=keys) == {keys[1]: "012345677"}
 
 
 def test_equal_digests_of_two_namespaces_are_called_by_their_whole_keys() -> None:
-    assert short_names(["one:chat:0123456789", "two:chat:0123456789"]) == {
-        "one:chat:0123456789": "one:chat:0123456789",
-        "two:chat:0123456789": "two:chat:0123456789",
-    }
+    keys = ["one:chat:0123456789", "two:chat:0123456789", "chat:01234"]
+    assert list(short_names(keys, among=keys).values()) == [*keys[:2], "01234"]
 
 
 def test_a_key_is_meant_by_a_beginning_of_it_or_of_its_digest() -> None:
@@ -112,6 +111,12 @@ def test_the_json_of_an_entry_has_exact_money_and_no_text() -> None:
     }
     assert as_json(entry("d", expires_at=60.0, cost=None))["expires_at"] == "1970-01-01T00:01:00Z"
     assert as_json(entry("d", cost=None))["cost"] is None
+
+
+def test_times_are_in_the_years_that_have_four_digits() -> None:
+    assert when(1_795_297_078.9) == "2026-11-21T21:37:58Z"
+    assert when(NOW + 9e12) == when(float("inf")) == when(253_402_300_800) == "9999-12-31T23:59:59Z"
+    assert when(-1e300) == "0001-01-01T00:00:00Z"
 
 
 def test_an_answer_is_its_text_and_its_json_where_it_has_none() -> None:

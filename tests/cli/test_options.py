@@ -7,7 +7,7 @@ import typer
 
 from llmkit.cache.memory import MemoryStore
 from llmkit.cache.sqlite import SQLiteStore
-from llmkit.cli.options import duration, opened, tags_of
+from llmkit.cli.options import duration, not_empty, opened, tags_of
 
 
 def test_a_duration_is_in_seconds_or_a_usage_error() -> None:
@@ -19,6 +19,12 @@ def test_a_duration_is_in_seconds_or_a_usage_error() -> None:
 def test_tags_are_names_and_values() -> None:
     assert tags_of(None) == {}
     assert tags_of(["user=alice", "where=a=b", "none="]) == {"user": "alice", "where": "a=b", "none": ""}
+
+
+def test_an_empty_text_is_a_usage_error() -> None:
+    assert (not_empty(None), not_empty(" ")) == (None, " ")
+    with pytest.raises(typer.BadParameter, match="it is empty"):
+        not_empty("")
 
 
 @pytest.mark.parametrize("text", ["user", "=alice", ""])

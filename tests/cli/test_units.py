@@ -14,7 +14,9 @@ def test_a_duration_is_a_number_with_its_unit(text: str, seconds: float) -> None
     assert units.parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "90", "0s", "0.0h", "-1h", "2w", "1h30m", " 1h", "1H", "nan", "٣h0"])
+@pytest.mark.parametrize(
+    "text", ["", "90", "0s", "0.0h", "-1h", "2w", "1h30m", " 1h", "1H", "nan", "٣h0", "9" * 400 + "d"]
+)
 def test_what_is_no_duration_is_an_error_that_shows_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration; write 90s, 15m, 2h or 7d"):
         units.parse_duration(text)
@@ -70,3 +72,7 @@ def test_entries_are_one_or_many() -> None:
 def test_text_for_a_terminal_does_nothing_to_it() -> None:
     assert units.printable("a\tb\nü 🎉") == "a\tb\nü 🎉"
     assert units.printable("\x1b[2J\x07\r\x9b\ud83d\u202ex") == r"\x1b[2J\x07\r\x9b\ud83d\u202ex"
+
+
+def test_a_name_stays_on_its_line() -> None:
+    assert units.in_line("gpt\t1\n\x1b[31m\u2028ü\x85") == r"gpt\t1\n\x1b[31m\u2028ü\x85"

@@ -133,6 +133,12 @@ def test_bad_lines_are_named_before_anything_is_sent(fake: FakeOpenAI, run: Run,
     assert not fake.requests
 
 
+def test_no_tag_makes_a_line(fake: FakeOpenAI, run: Run) -> None:
+    result = run("-", stdin=json.dumps(ask("one", tags={"a\n\x1b[31mline 9": [1]})) + "\n")
+    assert result.exit_code == 2
+    assert r"line 1: tag a\n\x1b[31mline 9 is a list" in result.stderr
+
+
 def test_of_many_bad_lines_ten_are_named(fake: FakeOpenAI, run: Run) -> None:
     result = run("-", stdin="{}\n" * 1_012)
     assert "line 10:" in result.stderr
@@ -158,7 +164,7 @@ def test_a_file_is_made_only_if_asked_for(fake: FakeOpenAI, run: Run, tmp_path: 
 def test_a_store_that_fails_does_so_before_anything_is_paid_for(fake: FakeOpenAI, run: Run, tmp_path: Path) -> None:
     result = run(file_of(tmp_path / "r.jsonl", ask("one")), "--store", "redis://127.0.0.1:9/0")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: Redis at 127.0.0.1:9 failed with ConnectionError"
+    assert result.stderr == "Error: Redis at 127.0.0.1:9 failed with ConnectionError\n"
     assert not fake.requests
 
 

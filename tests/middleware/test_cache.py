@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from pydantic import ValidationError
+from test_cache_surfaces import FORMAT, PARSED
 
 import llmkit
 from llmkit import (
@@ -26,6 +28,7 @@ from llmkit import (
     UsageLog,
     caching,
 )
+from llmkit.cache.entry import Entry
 from llmkit.middleware.batch_embeddings import batch_embeddings
 from llmkit.testing import FakeOpenAI, virtual_time
 
@@ -217,6 +220,60 @@ async def test_another_server_has_answers_of_its_own() -> None:
     assert [len(fake.requests) for fake in fakes] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"default_headers": {"x-portkey-provider": "b"}},
+        {"default_query": {"version": "2"}},
+        {"organization": "org-b"},
+        {"project": "proj-b"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+async def test_what_a_client_sends_with_every_call_counts(options: dict[str, Any]) -> None:
+    fake, cache = FakeOpenAI(), Cache()
+    client = fake.async_client(middleware=[cache])
+    await ask(client)
+    await ask(client.with_options(**options))
+    await ask(client.with_options(**options))
+    assert len(fake.requests) == 2
+
+
+async def test_credentials_of_a_client_do_not_count() -> None:
+    fake, cache = FakeOpenAI(), Cache()
+    client = fake.async_client(middleware=[cache])
+    await ask(client)
+    await ask(client.with_options(api_key="sk-another", default_headers={"Authorization": "Bearer another"}))
+    assert len(fake.requests) == 1
+
+
+async def test_a_path_with_a_query_or_a_host_of_its_own_counts() -> None:
+    fake, cache = FakeOpenAI(), Cache()
+    client = fake.async_client(middleware=[cache])
+    for path in ("/chat/completions", "/chat/completions?x=1", "https://other.test/v1/chat/completions"):
+        await client.post(path, body=CHAT, cast_to=object)
+    assert len(fake.requests) == 3
+    await ask(client)
+    assert len(fake.requests) == 3
+
+
+async def test_azure_deployments_and_versions_have_answers_of_their_own() -> None:
+    fake, cache = FakeOpenAI(), Cache()
+
+    def azure(version: str) -> Any:
+        return llmkit.AsyncAzureOpenAI(
+            api_key="azure-fake",
+            azure_endpoint="https://fake.azure.test",
+            api_version=version,
+            http_client=fake.async_http_client(),
+            middleware=[cache],
+        )
+
+    for model, version in (("a", "2024-10-21"), ("b", "2024-10-21"), ("a", "2025-01-01")):
+        await ask(azure(version), model=model, extra_body={"model": "gpt-4o"})
+    assert len(fake.requests) == 3
+
+
 async def test_tags_named_by_per_keep_their_answers_apart() -> None:
     fake = FakeOpenAI()
     client, _, records = cached(fake, per="tenant")
@@ -384,6 +441,12 @@ async def test_a_rule_gives_each_request_its_ttl() -> None:
     assert [record.cache for record in records] == ["miss", None, "miss", "miss", None, "hit"]
 
 
+async def test_a_rule_that_gives_no_number_is_named() -> None:
+    client, _, _ = cached(FakeOpenAI(), ttl=lambda request: "1h")
+    with pytest.raises(TypeError, match="the function given as ttl returned '1h'; return seconds"):
+        await ask(client)
+
+
 async def test_the_answer_of_a_fallback_is_kept_for_a_minute_at_most() -> None:
     for ttl, kept in ((3600, 60), (None, 60), (10, 10)):
         fake = FakeOpenAI().error(500)
@@ -478,6 +541,101 @@ async def test_after_two_failures_all_get_the_error_each_its_own() -> None:
     assert len({id(answer) for answer in answers}) == 10
     assert len(fake.requests) == 2
     assert [record.error for record in records] == ["InternalServerError"] * 10
+
+
+async def test_what_is_wrong_with_one_callers_key_is_no_matter_of_others() -> None:
+    fake, gate = FakeOpenAI(), Gate()
+
+    async def check(request: Request, call_next: CallNext) -> Any:
+        if request.headers.get("authorization") == "Bearer bad":
+            fake.error(401)
+        return await call_next(request)
+
+    client, _, _ = cached(fake, gate, check)
+    bad = [asyncio.create_task(ask(client, extra_headers={"authorization": "Bearer bad"})) for _ in range(3)]
+    await settled(lambda: gate.calls == 1)
+    good = [asyncio.create_task(ask(client, extra_headers={"authorization": "Bearer good"})) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.open.set()
+    answers = await asyncio.gather(*bad, *good, return_exceptions=True)
+    assert [type(answer) for answer in answers[:3]] == [openai.AuthenticationError] * 3
+    assert answers[3:] == ["You said: Name a colour."] * 3
+
+
+async def test_an_answer_that_one_caller_cannot_parse_is_no_failure_of_others() -> None:
+    fake, gate = FakeOpenAI(), Gate()
+    for number in range(9):
+        fake.reply(f"no JSON {number}")
+    client, cache, _ = cached(fake, gate)
+    parsing = [asyncio.create_task(client.chat.completions.parse(**PARSED)) for _ in range(3)]
+    await settled(lambda: gate.calls == 1)
+    asking = [asyncio.create_task(ask(client, response_format=FORMAT)) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.open.set()
+    failed = await asyncio.gather(*parsing, return_exceptions=True)
+    answers = await asyncio.gather(*asking)
+    assert [type(error) for error in failed] == [ValidationError] * 3
+    assert len(set(answers)) == 1
+    assert len(fake.requests) <= 6
+    assert not cache._asking._flights._flights
+
+
+@pytest.mark.parametrize("first", ["sync", "async"])
+async def test_a_stream_that_nobody_reads_is_not_waited_for(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmkit.cache.flights._IDLE", 0.02)
+    monkeypatch.setattr("llmkit.cache.flights._LOOK", 0.01)
+    fake, cache = FakeOpenAI(), Cache()
+    if first == "sync":
+        client = fake.client(middleware=[cache])
+        streams = [client.chat.completions.create(**CHAT, stream=True) for _ in range(3)]
+        texts = ["".join(chunk.choices[0].delta.content or "" for chunk in stream) for stream in streams]
+    else:
+        later = fake.async_client(middleware=[cache])
+        opened = await asyncio.gather(*[later.chat.completions.create(**CHAT, stream=True) for _ in range(3)])
+        texts = [await read(stream) for stream in opened]
+    assert texts == ["You said: Name a colour."] * 3
+    await settled(lambda: not cache._asking._flights._flights)
+
+
+async def test_a_stream_whose_server_thinks_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmkit.cache.flights._IDLE", 0.02)
+    monkeypatch.setattr("llmkit.cache.flights._LOOK", 0.01)
+    fake = FakeOpenAI(delay=0.05)
+    client, cache, _ = cached(fake)
+
+    async def one() -> str:
+        return await read(await client.chat.completions.create(**CHAT, stream=True))
+
+    assert set(await asyncio.gather(*[one() for _ in range(3)])) == {"You said: Name a colour."}
+    assert len(fake.requests) == 1
+    assert cache.stats().shared == 2
+
+
+async def test_a_call_that_is_out_of_patience_leads_those_who_come_after_it() -> None:
+    fake, gate = FakeOpenAI(), Gate()
+    client, cache, _ = cached(fake, gate)
+    stuck = asyncio.create_task(ask(client))
+    await settled(lambda: gate.calls == 1)
+    impatient = asyncio.create_task(ask(client, timeout=0.01))
+    await settled(lambda: gate.calls == 2)
+    after = [asyncio.create_task(ask(client)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    gate.open.set()
+    await asyncio.gather(stuck, impatient, *after)
+    assert len(fake.requests) == gate.calls == 2
+    assert not cache._asking._flights._flights
+
+
+async def test_a_forked_child_waits_for_nobody() -> None:
+    fake, gate = FakeOpenAI(), Gate()
+    client, cache, _ = cached(fake, gate)
+    of_the_parent = asyncio.create_task(ask(client))
+    await settled(lambda: gate.calls == 1)
+    cache._asking._flights.begin()  # as `forks` does in a child
+    task = asyncio.create_task(ask(client))
+    await settled(lambda: gate.calls == 2)
+    gate.open.set()
+    await asyncio.gather(of_the_parent, task)
 
 
 async def test_an_answer_that_cannot_be_shared_has_each_ask_for_itself() -> None:
@@ -594,22 +752,51 @@ async def test_a_store_that_is_down_costs_no_answer_and_is_reported_once(caplog:
     assert len(fake.requests) == 2
     assert [record.cache for record in records] == ["miss", "miss"]
     assert [record.getMessage() for record in caplog.records] == [
-        "the store of a cache failed with ConnectionError; calls go on without it"
+        "reading the store of a cache failed with ConnectionError; calls go on without it"
     ]
-    store.down = False
-    await ask(client)
-    await ask(client)
-    assert len(fake.requests) == 3
-    store.down = True
-    await ask(client)
-    assert sum("failed" in record.getMessage() for record in caplog.records) == 2
 
 
-async def test_a_store_that_is_down_is_asked_once_before_the_call_and_once_after() -> None:
+async def test_a_store_that_is_down_is_asked_once_a_call() -> None:
     store = Broken()
     client, _, _ = cached(FakeOpenAI(), store=store)
     await ask(client)
-    assert store.asked == ["get", "put"]
+    assert store.asked == ["get"]
+
+
+async def test_a_store_that_fails_is_left_alone_for_a_while_and_used_again_when_it_works() -> None:
+    store = Broken()
+    client, _, records = cached(FakeOpenAI(), store=store)
+    with virtual_time() as clock:
+        for pause in (1, 2, 4, 8, 8):
+            for _ in range(3):
+                await ask(client)
+            assert store.asked == ["get"]
+            store.asked.clear()
+            clock.advance(pause)
+        store.down = False
+        for _ in range(2):
+            await ask(client)
+    assert records[-1].cache == "hit"
+
+
+async def test_a_store_that_cannot_be_written_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(MemoryStore):
+        full = False
+
+        def put(self, entry: Entry, *, now: float) -> None:
+            if self.full:
+                raise OSError("no space left")
+            super().put(entry, now=now)
+
+    store = Full()
+    client, _, records = cached(FakeOpenAI(), store=store)
+    with virtual_time():
+        await ask(client, "a")
+        store.full = True
+        for text in ("b", "a", "b", "c"):
+            await ask(client, text)
+    assert [record.cache for record in records] == ["miss", "miss", "hit", "miss", "miss"]
+    assert caplog.text.count("writing to the store of a cache failed with OSError; calls go on without it") == 1
 
 
 async def test_a_store_that_is_down_fails_the_call_when_that_is_wanted() -> None:
@@ -642,19 +829,21 @@ async def test_a_store_that_fails_while_calls_are_shared_costs_no_answer() -> No
 
     fake, store = FakeOpenAI(), Unsteady()
     client, cache, records = cached(fake, store=store)
-    store.failing = frozenset({"claim"})
-    await ask(client, "a")
-    await ask(client, "a")
-    store.failing = frozenset()
-    await ask(client, "b")
-    await ask(client, "b")
-    assert [record.cache for record in records] == ["miss", "hit"] * 2
+    with virtual_time() as clock:
+        store.failing = frozenset({"claim"})
+        await ask(client, "a")
+        await ask(client, "a")
+        store.failing = frozenset()
+        clock.advance(10)
+        await ask(client, "b")
+        await ask(client, "b")
+    assert [record.cache for record in records] == ["miss", "miss", "miss", "hit"]
     store.failing = frozenset({"add"})
     with pytest.raises(ConnectionError):
         cache.close()
     store.failing = frozenset()
     cache.close()
-    assert (cache.stats().hits, cache.stats().misses) == (2, 2)
+    assert (cache.stats().hits, cache.stats().misses) == (1, 3)
 
 
 def test_counters_that_cannot_be_written_at_the_end_of_the_process_are_let_go(caplog: pytest.LogCaptureFixture) -> None:
@@ -692,9 +881,10 @@ async def test_without_prices_what_is_saved_is_known_in_tokens_only(monkeypatch:
 
 async def test_identical_calls_are_one_also_while_the_store_is_down() -> None:
     fake, gate = FakeOpenAI(), Gate()
-    client, _, _ = cached(fake, gate, store=Broken())
+    client, cache, _ = cached(fake, gate, store=Broken())
     tasks = [asyncio.create_task(ask(client)) for _ in range(10)]
-    await settled(lambda: gate.calls == 1)
+    flights = cache._asking._flights._flights
+    await settled(lambda: [len(flight.waiting) for flight in flights.values()] == [9])
     gate.open.set()
     await asyncio.gather(*tasks)
     assert len(fake.requests) == 1
@@ -703,8 +893,6 @@ async def test_identical_calls_are_one_also_while_the_store_is_down() -> None:
 async def test_an_entry_that_cannot_be_used_is_dropped_and_asked_for_anew(caplog: pytest.LogCaptureFixture) -> None:
     fake, store = FakeOpenAI().reply("no JSON at all").reply('{"name": "Blue"}'), MemoryStore()
     client, _, records = cached(fake, store=store)
-    from test_cache_surfaces import FORMAT, PARSED
-
     await client.chat.completions.create(**CHAT, response_format=FORMAT)
     parsed = await client.chat.completions.parse(**PARSED)
     assert parsed.choices[0].message.parsed.name == "Blue"
@@ -715,6 +903,30 @@ async def test_an_entry_that_cannot_be_used_is_dropped_and_asked_for_anew(caplog
 
 
 # Others in the stack
+
+
+async def test_a_layer_above_that_asks_twice_has_a_true_record() -> None:
+    async def twice(request: Request, call_next: CallNext) -> Any:
+        for changed in bodies:
+            answer = await call_next(request.replace(body={**request.body, **changed}))
+        return answer
+
+    records: list[CallRecord] = []
+    cache, fake = Cache(), FakeOpenAI()
+    client = fake.async_client(middleware=[UsageLog(sinks=[records.append]), twice, cache])
+    plain: dict[str, Any] = {}
+    varied, other = {"temperature": 1}, {"max_tokens": 50}
+    bodies: list[dict[str, Any]] = []
+    for bodies[:] in ((plain, plain, varied), (plain, plain), (plain, varied), (plain, other), (other, varied)):
+        await ask(client)
+    billed = [(record.cache, bool(record.total_tokens), bool(record.saved_input_tokens)) for record in records]
+    assert billed == [
+        (None, True, False),
+        ("hit", False, True),
+        (None, True, False),
+        ("miss", True, False),
+        (None, True, False),
+    ]
 
 
 async def test_a_hit_costs_no_budget() -> None:
@@ -776,6 +988,25 @@ async def test_entries_can_be_invalidated_by_whatever_is_known_of_them() -> None
     assert cache.stats().entries == 0
 
 
+@pytest.mark.parametrize("empty", [{"prefix": ""}, {"key": ""}, {"model": ""}], ids=str)
+def test_an_empty_text_is_not_everything(empty: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must not be empty; everything=True drops all"):
+        Cache().invalidate(**empty)
+
+
+async def test_an_answer_that_cannot_be_looked_at_is_given_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("llmkit.cache.shelf.whole", fail)
+    client, cache, _ = cached(FakeOpenAI())
+    assert await ask(client) == "You said: Name a colour."
+    assert "an answer could not be kept (RuntimeError)" in caplog.text
+    assert cache.stats().entries == 0
+
+
 def test_nothing_is_invalidated_by_accident() -> None:
     for options in ({}, {"model": "gpt-4o", "everything": True}):
         with pytest.raises(ValueError, match="say which answers"):
@@ -788,6 +1019,7 @@ def test_nothing_is_invalidated_by_accident() -> None:
         ({"ttl": 0}, "ttl=0 must be above 0 seconds"),
         ({"ttl": "60"}, "ttl='60' is of type str"),
         ({"wait": -1}, "wait=-1 must be 0 or more"),
+        ({"wait": None}, "wait=None must be 0 or more"),
         ({"per": ("a", "a")}, "per="),
         ({"include": "user"}, "include='user' is a text; write include=\\('user',\\)"),
         ({"ignore": "user"}, "ignore='user' is a text"),

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmkit
-from llmkit import CallRecord, LLMKitError, MemoryStore, SQLiteStore, UsageLog, caching
-from llmkit.cache.vectors import NumpyIndex
+from llmkit import CallNext, CallRecord, LLMKitError, MemoryStore, Request, SQLiteStore, UsageLog, caching
+from llmkit.cache.vectors import NumpyIndex, RedisIndex
 from llmkit.middleware.semantic_cache import SemanticCache
 from llmkit.testing import FakeOpenAI, virtual_time
 
@@ -292,13 +292,98 @@ async def test_a_process_that_starts_finds_what_others_have_kept_and_what_they_a
     assert [record.cache for record in records] == ["semantic", "miss", "semantic"]
 
 
-async def test_a_call_may_leave_the_cache_alone() -> None:
-    client, _, records = semantic(FakeOpenAI())
-    await ask(client, PASSWORD)
+async def test_a_call_that_asks_anew_is_found_by_its_meaning_later() -> None:
+    fake = FakeOpenAI().reply("1").reply("2").reply("3")
+    client, _, records = semantic(fake)
+    assert await ask(client, PASSWORD) == "1"
     with caching(read=False):
+        assert await ask(client, PASSWORD) == "2"
+        assert await ask(client, PARAPHRASE) == "3"
+    assert records[2].similar is None
+    assert await ask(client, PASSWORD + "!") in ("2", "3")
+    assert [record.cache for record in records] == ["miss", "miss", "miss", "semantic"]
+
+
+async def test_a_call_that_is_not_to_be_kept_is_answered_by_meaning() -> None:
+    fake = FakeOpenAI()
+    client, cache, records = semantic(fake)
+    await ask(client, PASSWORD)
+    with caching(write=False):
+        await ask(client, PARAPHRASE)
+        await ask(client, OTHER)
+    assert [record.cache for record in records] == ["miss", "semantic", "miss"]
+    assert cache.stats().entries == 1
+
+
+async def test_what_is_invalidated_leaves_no_vector_behind() -> None:
+    index = NumpyIndex()
+    client, cache, _ = semantic(FakeOpenAI(), index=index)
+    for text in (PASSWORD, OTHER):
+        await ask(client, text)
+    assert len(index._kept) == 2
+    assert cache.invalidate(everything=True) == 2
+    assert len(index._kept) == 0
+
+
+async def test_the_vector_of_an_answer_that_the_store_has_dropped_is_forgotten_when_it_is_found() -> None:
+    index, store = NumpyIndex(), MemoryStore()
+    client, _, records = semantic(FakeOpenAI(), index=index, store=store)
+    await ask(client, PASSWORD)
+    store.delete([str(records[0].cache_key)])
+    with caching(write=False):
         await ask(client, PARAPHRASE)
     assert records[1].cache == "miss"
-    assert records[1].similar is None
+    assert len(index._kept) == 0
+
+
+async def test_namespaces_share_a_store_and_no_answers() -> None:
+    store, fake = MemoryStore(), FakeOpenAI()
+    for namespace in ("a", "b"):
+        client, _, records = semantic(fake, store=store, namespace=namespace, threshold=0.01)
+        await ask(client, PASSWORD)
+        assert records[0].cache == "miss"
+
+
+async def test_the_embedding_has_no_more_time_than_the_call() -> None:
+    timeouts: list[Any] = []
+
+    async def note(request: Request, call_next: CallNext) -> Any:
+        timeouts.append((request.operation, request.timeout))
+        return await call_next(request)
+
+    client = FakeOpenAI().async_client(middleware=[SemanticCache(), note])
+    await ask(client, PASSWORD, timeout=3)
+    assert timeouts == [("embeddings", 3), ("chat.completions", 3)]
+
+
+async def test_an_index_that_fails_is_left_alone_before_an_embedding_is_paid_for() -> None:
+    class Failing(NumpyIndex):
+        def search(self, *args: Any, **options: Any) -> Any:
+            raise LLMKitError("down")
+
+    embedded: list[str] = []
+
+    def embed(text: str) -> Sequence[float]:
+        embedded.append(text)
+        return letters(text)
+
+    client, _, _ = semantic(FakeOpenAI(), index=Failing(), embed=embed)
+    with virtual_time() as clock:
+        for text in ("a", "b", "c"):
+            await ask(client, text)
+        assert embedded == ["a"]
+        clock.advance(1)
+        await ask(client, "d")
+    assert embedded == ["a", "d"]
+
+
+async def test_an_embedding_of_another_length_than_before_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    lengths = iter([2, 3])
+    client, _, records = semantic(FakeOpenAI(), embed=lambda _: [1.0] * next(lengths), on_error="closed")
+    await ask(client, PASSWORD)
+    assert await ask(client, PARAPHRASE) == f"You said: {PARAPHRASE}"
+    assert "a question could not be compared: an embedding of 3 numbers" in caplog.text
+    assert records[1].error is None
 
 
 # Shadow mode
@@ -407,8 +492,25 @@ def test_a_threshold_that_cannot_be_is_refused(threshold: float) -> None:
 
 
 def test_a_secret_that_is_too_long_is_refused_without_being_shown() -> None:
-    with pytest.raises(ValueError, match="secret has 65 bytes; give at most 64"):
+    with pytest.raises(ValueError, match="secret is 65 bytes; give up to 64 bytes"):
         SemanticCache(secret=b"x" * 65)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"embed": "text-embedding-3-small"}, "embed='text-embedding-3-small' is no function"),
+        ({"agree": None}, "agree=None is no function"),
+        ({"secret": "text"}, "secret is a str; give up to 64 bytes"),
+        ({"index": NumpyIndex}, "is no index; give NumpyIndex"),
+        ({"index": "redis://x"}, "index='redis://x' is no index"),
+        ({"threshold": "0.9"}, "threshold='0.9' is of type str"),
+        ({"index": RedisIndex("redis://127.0.0.1:1")}, "index is a RedisIndex, which other processes share"),
+    ],
+)
+def test_what_would_fail_later_is_refused_now(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        SemanticCache(**options)
 
 
 def test_the_threshold_of_a_model_that_was_measured_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,56 +20,70 @@ _SHARE = 0.1
 """Seconds that one call spends on filling: an index of 100,000 may take minutes, and is used meanwhile."""
 
 
+_SPARE = 1_000
+"""Vectors that may be in the index beyond twice those of live entries, before those of dropped ones are looked for."""
+
+
 class Filling:
-    """Fills an index from the entries of a store: from all at first, and from new ones now and then."""
+    """Keeps an index in step with a store: fills it at first, adds new entries now and then, drops those that went."""
 
     def __init__(self, index: VectorIndex, store: CacheStore) -> None:
         self._index = index
         self._store = store
         self._lock = threading.Lock()
-        self._next = -1.0
-        self._since: float | None = None
+        self._looked = self._since = -math.inf
         self._left: Iterator[Entry] | None = None
-        self._recent: dict[str, float] = {}
+        self._made: dict[str, float] = {}
+        self._most = _SPARE
 
     def follow(self, *, now: float) -> None:
-        """Add some of what is not in the index yet, if no other thread does; may block."""
+        """Do some of what is to be done, if no other thread does; may block."""
         if self._index.shared or not self._lock.acquire(blocking=False):
             return
         try:
-            if self._left is None and now >= self._next:
-                self._left = self._store.entries(now=now, since=self._since, bodies=True)
-                self._since, self._next = now - _CLOCKS, now + _EVERY
-            left, self._left = self._left, None  # begun anew later, if the store fails now
-            if left is not None:
-                self._left = self._fill(left, now=now)
+            self._follow(now)
         finally:
             self._lock.release()
 
-    def added(self, entry: Entry, *, now: float) -> None:
-        """Add an entry of this process."""
-        self._add(entry, now=now)
-
-    def _fill(self, left: Iterator[Entry], *, now: float) -> Iterator[Entry] | None:
-        """What is left to add after a while; None when all has been added."""
-        until = time.monotonic() + _SHARE
-        for entry in left:
-            if self._recent.get(entry.key) != entry.created_at:
-                self._add(entry, now=now)
-            if time.monotonic() >= until:
-                return left
-        since = self._since or 0.0
-        self._recent = {key: made for key, made in [*self._recent.items()] if made > since}
-        return None
-
-    def _add(self, entry: Entry, *, now: float) -> None:
+    def add(self, entry: Entry, *, now: float) -> None:
+        """Have an entry found."""
         if entry.partition is None or entry.vector is None:
             return
         try:
             self._index.add(entry.partition, entry.key, numbers_of(entry.vector), expires_at=entry.expires_at, now=now)
         except ValueError as error:  # a vector of another length, when the user's function has changed
             logger.warning("the answer %s cannot be found by its meaning: %s", entry.key, error)
-        self._recent[entry.key] = entry.created_at
+        self._made[entry.key] = entry.created_at
+
+    def _follow(self, now: float) -> None:
+        if now < self._looked:  # the clock was set back
+            self._looked = self._since = -math.inf
+        if self._left is None and now >= self._looked + _EVERY:
+            self._left, self._looked = self._store.entries(now=now, since=self._since, bodies=True), now
+        left, self._left = self._left, None  # begun anew later, if the store fails now
+        if left is not None and not self._filled(left, now=now):
+            self._left = left
+        if len(self._made) > self._most:
+            self._prune(now)
+
+    def _filled(self, left: Iterator[Entry], *, now: float) -> bool:
+        """Add what is left, as far as the time goes."""
+        until = time.monotonic() + _SHARE
+        for entry in left:
+            if self._made.get(entry.key) != entry.created_at:
+                self.add(entry, now=now)
+            if time.monotonic() >= until:
+                return False
+        self._since = self._looked - _CLOCKS
+        return True
+
+    def _prune(self, now: float) -> None:
+        live = {entry.key for entry in self._store.entries(now=now)}
+        gone = [key for key in [*self._made] if key not in live]
+        self._index.remove(gone)
+        for key in gone:
+            self._made.pop(key, None)
+        self._most = 2 * len(self._made) + _SPARE
 
 
 def bytes_of(vector: Sequence[float]) -> bytes:

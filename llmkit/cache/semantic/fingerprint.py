@@ -8,13 +8,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Literal
 
 from pydantic import TypeAdapter
 
-from llmkit.cache.semantic.words import CHOICES, FILLERS, JOINTS, LINKS, NEGATIONS, NUMBERS, QUESTIONS, SCALES
+from llmkit.cache.semantic.numerals import numbers, signs
+from llmkit.cache.semantic.words import CHOICES, FILLERS, JOINTS, LINKS, NEGATIONS, QUESTIONS
 
 _LITERAL = re.compile(r"https?://[^\s<>]+|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.]+")
 _CODE = re.compile(r"(?<!\w)[^\W\d_]+\d\w*")
@@ -22,6 +22,8 @@ _QUOTED = re.compile(r'"([^"]{1,300})"|“([^”]{1,300})”|«([^»]{1,300})»|
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d]+(?:['.-][^\W\d]+)*|[$€£¥₹]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _TITLE = re.compile(r"\b(Mrs?|Ms|Dr|Prof|St)\.")
+_FIGURE = re.compile("[¹²³¼-¾⁰⁴-⁹⅐-ↂ]")
+_PERCENT = re.compile(r"(?<=\d) ?per ?cent\b", re.IGNORECASE)
 _OPENING = re.compile(r"[.!?:\n]")
 _NOT_NEGATIVE = re.compile(r"\b(?:or|why|if|whether) not\b|\bor no\b|\bnot only\b|\bno\. ?(?=\d)", re.IGNORECASE)
 _NEGATIVE = re.compile("[不没沒無无未别別]|ない|ません|않|못")
@@ -43,7 +45,7 @@ _ASKS = {word: asked for asked, words in QUESTIONS.items() for word in words.spl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What is kept of a text: about 150 bytes of JSON for a question, in which many texts look the same.
+    """What is kept of a text: about 230 bytes of JSON for a question, in which many texts look the same.
 
     Words are kept as hashes of 12 bits, each of them shared by many words. `bag` and `order` are hashes of 32 bits
     of all words together, by which a guess of the whole text can be confirmed; a `secret` prevents that.
@@ -52,13 +54,15 @@ class Marks:
     version: Literal[1] = 1
     """Of the tables of words: marks of another version are not compared."""
     numbers: frozenset[int]
-    """Hashes of the numbers, however they are written."""
+    """Hashes of the numbers, however they are written; of one that is there twice, two."""
+    signs: int
+    """A hash of the signs by numbers and letters in order: + - * / < = %, and the rest of C# and C++."""
     names: frozenset[int]
     """Hashes of capitalised words, ALLCAPS, camelCase, snake_case, X86, addresses."""
     words: frozenset[int]
     """Hashes of all words that say something about the subject."""
     quoted: frozenset[int]
-    """Hashes of what stands between quotation marks or backticks."""
+    """Hashes of what stands between quotation marks or backticks, and of emoji."""
     choices: frozenset[int]
     """Which alternatives of the table `CHOICES` occur, such as "before" and not "after"."""
     question: str
@@ -72,6 +76,8 @@ class Marks:
     """In characters."""
     script: str
     """That of most letters: "LATIN", "CYRILLIC", ..."""
+    check: int
+    """The same for all texts with the same secret: marks of another one are not compared."""
 
     def to_json(self) -> bytes:
         """As JSON, to be kept with the answer."""
@@ -88,7 +94,7 @@ _JSON = TypeAdapter(Marks)
 
 def marks(text: str, *, secret: bytes = b"") -> Marks:
     """Take the fingerprint of a text; with a `secret` of up to 64 bytes nobody else can test what the text was."""
-    text = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace('""', '"'))
+    text = _plain(text)
     addresses = [match[0].rstrip(".,;").casefold() for match in _LITERAL.finditer(text)]
     prose = _TITLE.sub(r"\1", _NOT_NEGATIVE.sub(" ", _LITERAL.sub(" ", text.lower() if text.isupper() else text)))
     words = [word.casefold() for word in _WORD.findall(prose)]
@@ -101,20 +107,33 @@ def marks(text: str, *, secret: bytes = b"") -> Marks:
         return frozenset(_hash(item, secret) >> 20 for item in items)
 
     return Marks(
-        numbers=hashes(_numbers(words)),
+        numbers=hashes(numbers(words)),
+        signs=_hash(signs(prose), secret) >> 20,
         names=hashes(names),
         words=hashes([*content, *names]),
-        quoted=hashes(
-            " ".join(map(_stem, _WORD.findall("".join(found).casefold()))) for found in _QUOTED.findall(text)
-        ),
-        choices=frozenset(choice for word in words for choice in _MEANINGS.get(word, ())),
+        quoted=hashes(_quoted(text)),
+        choices=frozenset(_choices(words)),
         question=_question(words),
         negated=any(word in NEGATIONS or word.endswith("n't") for word in words) or bool(_NEGATIVE.search(prose)),
         bag=_hash(" ".join([*sorted(content), shape]), secret),
         order=_hash(order, secret),
         length=len(text),
         script=_script(text),
+        check=_hash("", secret),
     )
+
+
+def _plain(text: str) -> str:
+    """With one way to write what has several: quotation marks, minus, percent, 1,000 and figures such as ½ and Ⅳ."""
+    text = _FIGURE.sub(lambda found: f" {unicodedata.numeric(found[0]):g} ", text)
+    text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2212", "-").replace('""', '"')
+    return _PERCENT.sub("%", _THOUSANDS.sub("", text))
+
+
+def _quoted(text: str) -> Iterator[str]:
+    for found in _QUOTED.findall(text):
+        yield " ".join(map(_stem, _WORD.findall("".join(found).casefold())))
+    yield from (character for character in text if unicodedata.category(character) == "So")  # emoji
 
 
 def _hash(item: str, secret: bytes) -> int:
@@ -146,31 +165,10 @@ def _is_name(word: str, *, opens: bool) -> bool:
     return "_" in word or word[1:] != word[1:].lower() or (word != word.lower() and not opens)
 
 
-def _numbers(words: Sequence[str]) -> Iterator[str]:
-    for is_number, run in itertools.groupby(words, key=_is_number):
-        found = list(run)
-        if is_number and found != ["one"]:  # "the best one", "how does one"
-            yield from (f"{value:f}" for value in _values(found))
-
-
-def _is_number(word: str) -> bool:
-    return word[0].isdecimal() or word in NUMBERS or word in SCALES
-
-
-def _values(run: Sequence[str]) -> list[Decimal]:
-    values: list[Decimal] = []
-    for word in run:
-        last = values[-1] if values and values[-1] < 10**12 else Decimal(0)
-        number = Decimal(NUMBERS.get(word, 0) if not word[0].isdecimal() else word)
-        if word in SCALES and last:
-            values[-1] = (last * SCALES[word]).normalize()
-        elif word in SCALES:
-            values += [Decimal(SCALES[word])] if len(word) > 2 else []  # "k" alone is no number
-        elif word in NUMBERS and last and last % 10 ** len(str(number)) == 0:
-            values[-1] = last + number
-        else:
-            values.append(number)
-    return values
+def _choices(words: Sequence[str]) -> Iterator[int]:
+    for word, after in itertools.pairwise([*words, ""]):
+        yield from _MEANINGS.get(word, ())
+        yield from _MEANINGS.get(f"{word}_{after}", ())
 
 
 def _question(words: Sequence[str]) -> str:

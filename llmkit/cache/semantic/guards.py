@@ -15,16 +15,26 @@ _SHORT = 20
 def objection(asked: Marks, cached: Marks) -> str | None:
     """Say in a few words why the answer to `cached` must not be given to `asked`; None when nothing speaks against it.
 
-    "other numbers", "a negation", "other names", "other quotes", "another order", "another question word",
-    "another script", "another length", "the opposite", "other units", "another date", "another language".
+    "marks of another secret", "other numbers", "other signs", "a negation", "other names", "other quotes",
+    "another order", "another question word", "another script", "another length", "the opposite", "other units",
+    "another date", "another language".
     """
     return next(objections(asked, cached), None)
 
 
 def objections(asked: Marks, cached: Marks) -> Iterator[str]:
     """All that speaks against it."""
+    if asked.check != cached.check:
+        yield "marks of another secret"
+    else:
+        yield from _differences(asked, cached)
+
+
+def _differences(asked: Marks, cached: Marks) -> Iterator[str]:
     if asked.numbers != cached.numbers:
         yield "other numbers"
+    if asked.signs != cached.signs:
+        yield "other signs"
     if asked.negated != cached.negated:
         yield "a negation"
     if asked.names - cached.words or cached.names - asked.words:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from llmkit.cache.entry import Entry
 from llmkit.cache.key import Keys, digest
-from llmkit.cache.per_call import caching
 from llmkit.cache.semantic.agreement import counted
 from llmkit.cache.semantic.filling import Filling, bytes_of
 from llmkit.cache.semantic.fingerprint import Marks, marks
 from llmkit.cache.semantic.guards import objection
 from llmkit.cache.semantic.question import split
-from llmkit.cache.shelf import Shelf, Unavailable
+from llmkit.cache.semantic.vectors import Embed, Vectors
+from llmkit.cache.shelf import Shelf
+from llmkit.cache.trouble import Trouble, Unavailable
 from llmkit.cache.vectors.index import Neighbour, VectorIndex
 from llmkit.record import SimilarQuestion, logger
 from llmkit.request import Request
 from llmkit.streaming.facts import answer_text
 from llmkit.structure import read_json
 
-Embed = Callable[[str], Sequence[float] | Awaitable[Sequence[float]]]
 _NEIGHBOURS = 5
 """Looked at, best first, until the guards have nothing against one."""
 
@@ -51,8 +50,10 @@ class SimilarAnswers:
         self.settings = settings
         self.filling = Filling(index, shelf.store)
         self._keys = keys
+        self._trouble = Trouble("the index of a SemanticCache")
+        self._vectors = Vectors(settings.embed, model=settings.embedding_model)
 
-    async def find(self, request: Request) -> Meaning | None:
+    async def find(self, request: Request, *, look: bool) -> Meaning | None:
         """What a request means, and the answer to one that means the same; None when it cannot be compared."""
         question = split(request.operation, request.body)
         if question is None:
@@ -60,35 +61,21 @@ class SimilarAnswers:
         facts = self._keys.facts(request, question.rest) | {"embedding_model": self.settings.embedding_model}
         partition = digest(facts)
         assert partition is not None  # the whole request had a key
-        try:
-            vector = await self._embedding(question.text, request)
-        except Exception as error:  # noqa: BLE001 - the question is asked like any other, whatever failed
-            logger.warning("a question could not be embedded (%s); it is asked without", type(error).__name__)
-            return None
-        meaning = Meaning(self, request, question.text, partition, vector)
         with suppress(Unavailable):
-            await self.shelf.ask(request, meaning.look)
+            self._trouble.check(request.runtime.monotonic())  # before an embedding is paid for
+            vector = await self._vectors.of(question.text, request)
+            if vector is None:
+                return None
+            meaning = Meaning(self, request, question.text, partition, vector)
+            if look:
+                blocks = self.shelf.store.blocks or self.index.blocks
+                await self.shelf.ask(request, meaning.look, about=self._trouble, blocks=blocks)
             return meaning
         return None
 
-    async def _embedding(self, text: str, request: Request) -> Sequence[float]:
-        embed = self.settings.embed
-        if embed is None:
-            return await self._by_the_client(text, request)
-        if inspect.iscoroutinefunction(embed):
-            made: Sequence[float] = await embed(text)
-            return made
-        given = await request.runtime.run_blocking(lambda: embed(text))
-        return await given if isinstance(given, Awaitable) else given
-
-    async def _by_the_client(self, text: str, request: Request) -> Sequence[float]:
-        """A call of its own, through the whole stack; not worth keeping, for an equal text is never embedded again."""
-        with caching(read=False, write=False):
-            answer = request.client.embeddings.create(model=self.settings.embedding_model, input=text)
-            if inspect.isawaitable(answer):
-                answer = await answer
-        vector: Sequence[float] = answer.data[0].embedding
-        return vector
+    def forget(self, keys: list[str]) -> None:
+        """Take entries that have been dropped out of the index; may block."""
+        self.index.remove(keys)
 
 
 class Meaning:
@@ -105,7 +92,6 @@ class Meaning:
         self._vector = vector
         self._nearest: tuple[float, Entry] | None = None
 
-    @property
     def facts(self) -> dict[str, Any]:
         """What is kept with the answer."""
         return {
@@ -124,8 +110,7 @@ class Meaning:
         """Find the nearest question that the guards have nothing against; may block."""
         answers, now = self._answers, self._request.runtime.time()
         answers.filling.follow(now=now)
-        near = answers.index.search(self._partition, self._vector, most=_NEIGHBOURS, now=now)
-        for neighbour in near:
+        for neighbour in self._near(now):
             entry = answers.shelf.store.get(neighbour.key, now=now)
             if entry is None or entry.partition != self._partition:
                 answers.index.remove([neighbour.key])
@@ -136,13 +121,20 @@ class Meaning:
         """Have the answer found from now on; in shadow mode compare it with the one that would have been given."""
         answers = self._answers
         try:
-            answers.filling.added(entry, now=entry.created_at)
+            answers.filling.add(entry, now=entry.created_at)
             if self._nearest is not None:
                 score, other = self._nearest
                 agreed = answers.settings.agree(_text_of(other), _text_of(entry))
-                answers.shelf.count(counted(score, agreed=agreed))
+                answers.shelf.counters.add(counted(score, agreed=agreed))
         except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
-            answers.shelf.warn(error)
+            logger.warning("what an answer means could not be noted (%s)", type(error).__name__)
+
+    def _near(self, now: float) -> list[Neighbour]:
+        try:
+            return self._answers.index.search(self._partition, self._vector, most=_NEIGHBOURS, now=now)
+        except ValueError as error:  # another length than before, when the user's function has changed
+            logger.warning("a question could not be compared: %s", error)
+            return []
 
     def _takes(self, neighbour: Neighbour, entry: Entry) -> bool:
         """Whether the search is over: with this answer, or because those that follow are further away."""

@@ -37,7 +37,8 @@ CHOICES = {
         "early earlier earliest|late later latest",
         "before prior|after following|during while",
         "above over|below under beneath",
-        "enable enabled enabling activate|disable disabled disabling deactivate",
+        "enable enabled enabling activate turn_on turns_on turned_on turning_on switch_on it_on on_|"
+        "disable disabled disabling deactivate off",
         "allow allowed permit|forbid forbidden ban block prevent",
         "start begin|stop end finish quit",
         "open|close",
@@ -48,8 +49,26 @@ CHOICES = {
         "upload|download",
         "install|uninstall",
         "subscribe|unsubscribe",
-        "login|logout",
+        "login log_in logged_in sign_in|logout log_out log_off logged_out sign_out|signup sign_up",
         "lock|unlock",
+        "debit|credit",
+        "deposit|withdraw withdrawal",
+        "send sending sent|receive received receiving",
+        "accept accepted approve|reject rejected decline deny refuse",
+        "include including|exclude excluding",
+        "connect connected|disconnect disconnected",
+        "show|hide",
+        "input|output",
+        "read reading|write writing",
+        "public|private",
+        "positive|negative",
+        "up|down",
+        "high|low",
+        "big large|small tiny little",
+        "easy easier easiest simple|hard harder hardest difficult",
+        "inside|outside",
+        "rich|poor",
+        "am a.m|pm p.m",
         "ascending|descending",
         "push|pull",
         "left|right",
@@ -86,7 +105,10 @@ CHOICES = {
         "het een ik hoe",
     ),
 }
-"""By reason: rows of alternatives, each with all the words that say it. Texts that choose otherwise are objected to."""
+"""By reason: rows of alternatives, each with all the words that say it, two words being joined by "_".
+
+Texts that choose otherwise are objected to. The text ends after "on_".
+"""
 
 NEGATIONS = _words(
     "not no never without cannot none nobody nothing neither nor cant dont doesnt didnt isnt arent wont shouldnt"

@@ -26,7 +26,7 @@ _DROP: Final = """
 local function drop(key)
   local partition = redis.call('HGET', KEYS[1], key)
   if not partition then return end
-  redis.call('VREM', ARGV[1] .. partition, key)
+  redis.pcall('VREM', ARGV[1] .. partition, key) -- another program's value there is no matter of other partitions
   redis.call('HDEL', KEYS[1], key)
   redis.call('ZREM', KEYS[2], key)
 end
@@ -57,7 +57,7 @@ class RedisIndex:
 
     `server` is a URL or a `redis.Redis` of your own, cluster clients included, where all is kept on one node. Scores
     are exact to 0.002, since the server keeps a byte for each number. Raises `RedisUnavailable` when it does not
-    answer within `timeout` seconds. Needs the extras: pip install "llmkit[redis,semantic]".
+    answer within `timeout` seconds, or refuses. Needs the extras: pip install "llmkit[redis,semantic]".
     """
 
     blocks = True

@@ -62,7 +62,7 @@ def test_what_is_in_the_index_already_is_not_added_again(monkeypatch: pytest.Mon
     monkeypatch.setattr(index, "add", lambda partition, key, *_, **__: added.append(key))
     filling = Filling(index, store)
     store.put(ENTRY, now=1_000)
-    filling.added(ENTRY, now=1_000)
+    filling.add(ENTRY, now=1_000)
     for now in (1_000.0, 1_010.0, 1_020.0):
         filling.follow(now=now)
     assert added == ["k"]
@@ -77,7 +77,7 @@ def test_an_index_that_processes_share_is_not_filled() -> None:
     filling = Filling(index, store)
     filling.follow(now=1_000)
     assert found(index) == []
-    filling.added(ENTRY, now=1_000)
+    filling.add(ENTRY, now=1_000)
     assert found(index) == ["k"]
 
 
@@ -140,3 +140,26 @@ def test_a_vector_of_another_length_is_passed_over_with_a_warning(caplog: pytest
     Filling(index, store).follow(now=1_002)
     assert sorted(found(index)) == ["j", "k"]
     assert "the answer odd cannot be found by its meaning: an embedding of 1 numbers" in caplog.text
+
+
+def test_vectors_of_answers_that_are_gone_are_dropped_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmkit.cache.semantic.filling._SPARE", 10)
+    store, index = MemoryStore(), NumpyIndex()
+    filling = Filling(index, store)
+    for number in range(12):
+        entry = replace(ENTRY, key=f"k{number}")
+        store.put(entry, now=1_000)
+        filling.add(entry, now=1_000)
+        store.delete([f"k{number - 2}"])
+    assert len(index.search("p", [1.0, 0.0], most=99, now=1_000)) == 12
+    filling.follow(now=1_000)
+    assert sorted(found(index)) == ["k10", "k11"]
+
+
+def test_a_clock_that_is_set_back_has_the_store_read_from_its_beginning() -> None:
+    store, index = MemoryStore(), NumpyIndex()
+    filling = Filling(index, store)
+    filling.follow(now=10_000)
+    store.put(ENTRY, now=1_000)
+    filling.follow(now=1_000)
+    assert found(index) == ["k"]

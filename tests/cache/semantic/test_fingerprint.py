@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,24 @@ def test_a_different_number_is_another_one():
     assert not numbers_are("3.10", "3.1")
 
 
+@pytest.mark.parametrize("figure", "¹²³¼½¾⁰⁴⁵⁶⁷⁸⁹⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅟ⅠⅤⅩⅬⅭⅮⅯⅰⅴⅹⅿↀↁↂ")
+def test_a_figure_of_one_character_is_a_number(figure):
+    assert numbers_are(f"a {figure} b", f"{unicodedata.numeric(figure):g}")
+
+
+def test_a_number_that_is_said_twice_is_not_the_number_once():
+    once, twice, thrice = (marks(text).numbers for text in ("5", "5 5", "5 five 5"))
+    assert once < twice < thrice
+
+
+def test_signs_are_kept_in_order():
+    assert len({marks(text).signs for text in ("2 3 4", "2 + 3 4", "2 + 3 * 4", "2 * 3 + 4")}) == 4
+
+
+def test_an_address_has_no_signs():
+    assert marks("on http://a.b/?c=d%20#+").signs == marks("").signs
+
+
 def test_marks_survive_json():
     kept = marks(TEXT).to_json()
     assert Marks.from_json(kept) == marks(TEXT)
@@ -68,6 +87,11 @@ def test_a_secret_hides_the_hashes_and_another_secret_does_not_find_them():
     assert keyed == marks(TEXT, secret=b"one")
     assert len({plain.bag, keyed.bag, other.bag}) == 3
     assert len({plain.words, keyed.words, other.words}) == 3
+    assert len({plain.check, keyed.check, other.check}) == 3
+
+
+def test_all_marks_of_a_secret_have_the_same_check():
+    assert marks("one", secret=b"s").check == marks("two", secret=b"s").check
 
 
 def test_the_marks_of_a_text_stay_what_they_are_as_long_as_the_version_does():
@@ -75,6 +99,7 @@ def test_the_marks_of_a_text_stay_what_they_are_as_long_as_the_version_does():
     assert marks("Which 2 cities of Spain were not cheaper before 1990?") == Marks(
         version=1,
         numbers=frozenset({3948, 3007}),
+        signs=295,
         names=frozenset({2420}),
         words=frozenset({2944, 3531, 3948, 1491, 2420, 1499, 3007}),
         quoted=frozenset(),
@@ -85,6 +110,7 @@ def test_the_marks_of_a_text_stay_what_they_are_as_long_as_the_version_does():
         order=3276070727,
         length=53,
         script="LATIN",
+        check=309448485,
     )
 
 

@@ -21,6 +21,35 @@ TRAPS = {
         ("Remind me at 10:30.", "Remind me at 11:30."),
         ("What is due on 2024-05-01?", "What is due on 2024-06-01?"),
         ("٣ كتب", "٤ كتب"),
+        ("What is 5 times 5?", "What is 5 times?"),
+        ("Add 5 and 5 and 5.", "Add 5 and 5."),
+        ("Who was Henry Ⅳ?", "Who was Henry Ⅵ?"),
+        ("Ⅳ", "Ⅵ"),
+        ("What is 2³?", "What is 23?"),
+        ("What is ½ of it?", "What is ¼ of it?"),
+    ],
+    "other signs": [
+        ("Is x > 5 here?", "Is x < 5 here?"),
+        ("Is a <= b?", "Is a >= b?"),
+        ("Is a ≤ b?", "Is a ≥ b?"),
+        ("Is x == 5?", "Is x != 5?"),
+        ("What is 2 + 3?", "What is 2 * 3?"),
+        ("What is 2+3?", "What is 2*3?"),
+        ("What is 6 / 3?", "What is 6 * 3?"),
+        ("What is 6/3?", "What is 6-3?"),
+        ("What is 6 \u00d7 3?", "What is 6 ÷ 3?"),
+        ("What is x/y?", "What is x-y?"),
+        ("What is price * amount?", "What is price / amount?"),
+        ("What is (2 + 3) * 5?", "What is (2 + 3) / 5?"),
+        ("What is -5 + 3?", "What is 5 + 3?"),
+        ("What is \u22125 + 3?", "What is 5 + 3?"),
+        ("Is -x positive?", "Is x positive?"),
+        ("What is 2^3?", "What is 2 3?"),
+        ("What is √9?", "What is 9?"),
+        ("What is 10% of 50?", "What is 10 of 50?"),
+        ("How do I learn C#?", "How do I learn C?"),
+        ("How do I learn C++?", "How do I learn C?"),
+        ("How do I learn C++?", "How do I learn C#?"),
     ],
     "a negation": [
         ("Which foods are safe for dogs?", "Which foods are not safe for dogs?"),
@@ -55,6 +84,8 @@ TRAPS = {
         ('Translate "good morning" into French.', 'Translate "good night" into French.'),
         ("What does `ls -l` print?", "What does `ls -a` print?"),
         ("What does “in spe” mean?", "What does “in situ” mean?"),
+        ("What does 😀 mean?", "What does 😡 mean?"),
+        ("hello 😀", "hello 😡"),
     ],
     "another order": [
         ("How long is the flight from Paris to Rome?", "How long is the flight from Rome to Paris?"),
@@ -89,6 +120,23 @@ TRAPS = {
         ("Why is rice good for dogs?", "Why is rice bad for dogs?"),
         ("How are goats and sheep similar?", "How are goats and sheep different?"),
         ("Should I buy gold now?", "Should I sell gold now?"),
+        ("Turn on the light.", "Turn off the light."),
+        ("How do I turn the light on?", "How do I turn the light off?"),
+        ("is it on", "is it off"),
+        ("How do I turn on sounds?", "How do I disable sounds?"),
+        ("Debit my account.", "Credit my account."),
+        ("How do I log in?", "How do I log out?"),
+        ("Where do I sign in?", "Where do I sign up?"),
+        ("Remind me at 9 am.", "Remind me at 9 pm."),
+        ("Remind me at 9 a.m. please.", "Remind me at 9 p.m. please."),
+        ("How do I accept an offer?", "How do I reject an offer?"),
+        ("How do I send a parcel?", "How do I receive a parcel?"),
+        ("Can I deposit money there?", "Can I withdraw money there?"),
+        ("How do I scale up?", "How do I scale down?"),
+        ("Is the risk high?", "Is the risk low?"),
+        ("Is it easy to learn?", "Is it difficult to learn?"),
+        ("How do I show comments?", "How do I hide comments?"),
+        ("How do I connect a phone?", "How do I disconnect a phone?"),
     ],
     "other units": [
         ("How many km is it to the sea?", "How many miles is it to the sea?"),
@@ -153,6 +201,27 @@ PARAPHRASES = [
     ("Как сменить пароль?", "Как мне поменять пароль?"),
     ("हिंदी में लिखो", "हिंदी में लिखिए"),
     ("What is vitamin K?", "What does vitamin k do?"),
+    ("How do I write an e-mail?", "How do I write an email?"),
+    ("What is a well-known item?", "What is a well known item?"),
+    ("- item\n- other item", "item, other item"),
+    ("Python - how do I sort?", "Python: how do I sort?"),
+    ("Do I need tea and/or coffee?", "Do I need tea and or coffee?"),
+    ("What are the best jokes / stories?", "What are the best jokes, stories?"),
+    ("What is due on 01/02/2024?", "What is due on 01-02-2024?"),
+    ("Does it take 5-10 days?", "Does it take 5 to 10 days?"),
+    ("What is 10% of 50?", "What is 10 percent of 50?"),
+    ("What is 10% of 50?", "What is 10 per cent of 50?"),
+    ("What is 2 + 3?", "what is 2+3"),
+    ("Who made C++?", "Who created C++?"),
+    ("Is this the #1 song?", "Is this the number 1 song?"),
+    ("What is ½?", "What is 0.5?"),
+    ("How do I turn off sounds?", "How do I disable sounds?"),
+    ("How do I turn off sounds on my phone?", "How do I turn off my phone's sounds?"),
+    ("How do I disable comments on a page?", "How do I disable a page's comments?"),
+    ("How do I log out?", "How do I sign out?"),
+    ("Thanks 😀", "thanks"),
+    ("Thanks 😀😀", "Thanks 😀"),
+    ("Thanks 👍🏽", "Thanks 👍"),
 ]
 
 
@@ -175,6 +244,13 @@ def test_the_first_objection_is_told():
     asked, cached = marks("Which 2 pills are safe?"), marks("Which 3 pills are not safe?")
     assert list(objections(asked, cached)) == ["other numbers", "a negation"]
     assert objection(asked, cached) == "other numbers"
+
+
+def test_marks_of_another_secret_are_objected_to_and_not_compared_any_further():
+    one, other, none = (marks("From Paris to Rome?", secret=secret) for secret in (b"one", b"other", b""))
+    assert objection(one, one) is None
+    assert list(objections(one, other)) == ["marks of another secret"]
+    assert list(objections(one, none)) == ["marks of another secret"]
 
 
 def test_a_short_text_is_never_too_short():

@@ -111,6 +111,24 @@ def test_a_server_that_refuses_or_is_dead_is_unavailable(
         RedisIndex(local_redis.url, timeout=0.2).search("p", [1, 0], most=1, now=NOW)
 
 
+def test_a_foreign_value_in_one_partition_is_no_trouble_of_the_others(redis_8_url: str, prefix: str) -> None:
+    index, client = RedisIndex(redis_8_url, prefix=prefix), redis.Redis.from_url(redis_8_url)
+    index.add("p", "a", [1, 0], expires_at=None, now=NOW)
+    index.add("q", "b", [1, 0], expires_at=NOW + 1, now=NOW)
+    client.set(f"{{{prefix}}}:in:q", "not a vector set")
+    for _ in range(2):
+        with pytest.raises(RedisUnavailable, match="failed with ResponseError"):
+            index.search("q", [1, 0], most=1, now=NOW)
+        with pytest.raises(RedisUnavailable, match="failed with ResponseError"):
+            index.add("q", "c", [1, 0], expires_at=None, now=NOW)
+        assert index.search("p", [1, 0], most=1, now=NOW) == [Neighbour("a", 1.0)]
+    index.add("p", "d", [0, 1], expires_at=None, now=NOW + 2)  # which forgets "b"
+    index.remove(["a", "b"])
+    assert index.search("p", [0, 1], most=2, now=NOW) == [Neighbour("d", 1.0)]
+    client.delete(f"{{{prefix}}}:in:q")
+    client.close()
+
+
 def test_a_prefix_with_braces_is_refused() -> None:
     with pytest.raises(ValueError, match=r"prefix='a\{b\}' has braces"):
         RedisIndex("redis://127.0.0.1:1", prefix="a{b}")
