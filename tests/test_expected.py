@@ -34,7 +34,7 @@ async def expected(path: str, body: dict[str, Any], *, predicted: int | None = N
 def not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vocabularies of this process are not there, and loading them has begun."""
     monkeypatch.setattr(vocabulary, "_loaded", {})
-    monkeypatch.setattr(vocabulary, "_begun", {"o200k_base", "cl100k_base"})
+    monkeypatch.setattr(vocabulary._loading, "begun", {"o200k_base", "cl100k_base"})
 
 
 async def test_what_context_has_counted_is_taken() -> None:

@@ -8,6 +8,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Final
 
+from llmkit.forks import begin_anew_in_children
 from llmkit.tokens.families import family_of
 
 if TYPE_CHECKING:
@@ -49,9 +50,20 @@ LONGEST_SPACE: Final = 500_000  # characters; tiktoken 0.14 panics at about 999,
 
 _RUN = re.compile(r"\s{64,}+")
 _loaded: dict[str, Encoding] = {}
-_loading = threading.Lock()
-_begun: set[str] = set()
-_loading_soon = threading.Lock()
+
+
+class _Loading:
+    """What is being loaded; a forked child has neither its parent's threads nor what they have begun."""
+
+    def begin(self) -> None:
+        """Load nothing."""
+        self.lock = threading.Lock()
+        self.begun: set[str] = set()
+        self.beginning = threading.Lock()
+
+
+_loading = _Loading()
+begin_anew_in_children(_loading)
 
 
 def is_loaded(model: str) -> bool:
@@ -65,10 +77,10 @@ def is_loaded(model: str) -> bool:
 def load_soon(model: str) -> None:
     """Load the vocabulary of `model` in a thread of its own `START_UP` seconds from now, if it is not to be already."""
     name = family_of(model).vocabulary
-    with _loading_soon:
-        if name in _begun:
+    with _loading.beginning:
+        if name in _loading.begun:
             return
-        _begun.add(name)
+        _loading.begun.add(name)
     loading = threading.Timer(START_UP, encoding, (name,))
     loading.name, loading.daemon = f"llmkit-{name}", True
     loading.start()
@@ -84,7 +96,7 @@ def encoding(name: str) -> Encoding:
     loaded = _loaded.get(name)
     if loaded is not None:
         return loaded
-    with _loading:
+    with _loading.lock:
         if name not in _loaded:
             _loaded[name] = _build(name)
     return _loaded[name]

@@ -67,7 +67,7 @@ def test_a_thread_that_waited_for_the_lock_takes_what_another_has_built(monkeypa
             return None
 
     monkeypatch.setattr(vocabulary, "_loaded", loaded)
-    monkeypatch.setattr(vocabulary, "_loading", Lock())
+    monkeypatch.setattr(vocabulary._loading, "lock", Lock())
     assert encoding("o200k_base") == "built by another thread"
 
 
@@ -115,10 +115,21 @@ def test_a_vocabulary_can_be_loaded_soon_in_one_thread(monkeypatch: pytest.Monke
         return object()
 
     monkeypatch.setattr(vocabulary, "_loaded", {})
-    monkeypatch.setattr(vocabulary, "_begun", set())
+    monkeypatch.setattr(vocabulary._loading, "begun", set())
     monkeypatch.setattr(vocabulary, "_build", build)
     monkeypatch.setattr(vocabulary, "START_UP", 0.0)
     vocabulary.load_soon("gpt-4o")
     vocabulary.load_soon("gpt-4o-mini")
     assert done.wait(10)
     assert built == ["llmkit-o200k_base"]
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = vocabulary._Loading()
+    loading.begin()
+    monkeypatch.setattr(vocabulary, "_loading", loading)
+    with loading.lock:
+        loading.begun.add("o200k_base")
+        loading.begin()  # as in a child that is forked while a thread loads
+        assert not loading.lock.locked()
+        assert not loading.begun
