@@ -28,6 +28,8 @@ from openai._streaming import _SSELineDecoder as LineDecoder  # pyright: ignore[
 from openai._utils import PropertyInfo, strip_not_given
 from openai._utils._json import openapi_dumps as dumps
 
+from llmkit.request import without_credentials
+
 if TYPE_CHECKING:
     from openai._data_residency import DataResidency as DataResidency
     from openai._provider import _Provider  # pyright: ignore[reportPrivateUsage]
@@ -186,7 +188,6 @@ class Route(NamedTuple):
 
 def route(options: Options, client: Any) -> Route:
     """What decides who answers a call that is sent by `client`."""
-    url = client._prepare_url(options.url)
     headers = {
         "openai-organization": getattr(client, "organization", None),
         "openai-project": getattr(client, "project", None),
@@ -194,7 +195,7 @@ def route(options: Options, client: Any) -> Route:
     }
     typed, _ = _parts(options)
     return Route(
-        url=str(url.copy_with(userinfo=b"") if url.userinfo else url),
+        url=without_credentials(client._prepare_url(options.url)),
         query={**client._custom_query, **options.params},
         headers={name: value for name, value in headers.items() if isinstance(value, str)},
         deployment=typed.get("model"),

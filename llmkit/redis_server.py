@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from llmkit.errors import LLMKitError, RedisUnavailable
+from llmkit.pauses import Pause
 from llmkit.record import logger
 from llmkit.runtime import Runtime
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     import redis
 
 T = TypeVar("T")
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
-"""Seconds for which a server that has failed is not asked again; each failure that follows doubles them."""
 
 _WORDS = re.compile(r"\b(OOM|READONLY|MISCONF|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS|NOREPLICAS|BUSY)\b")
 """For: no memory is left; a replica; its disk fails; another type's key; no right to it; and so on."""
@@ -38,7 +36,7 @@ class RedisServer:
         self._client: Any = _connect(server, timeout) if isinstance(server, str) else _checked(server)
         self._name = _named(self._client)
         self._lock = threading.Lock()
-        self._pause = self._down_until = 0.0
+        self._pause = Pause()
         self._refused: set[str] = set()
 
     async def run(self, runtime: Runtime, commands: Callable[[Any], T]) -> T:
@@ -47,7 +45,7 @@ class RedisServer:
         A server that does not answer is left alone for a second, then for two, up to eight, so that a dead one does
         not delay every call. One that refuses a command, as a full one does a write, may still do the next.
         """
-        if runtime.monotonic() < self._down_until:
+        if self._pause.lasts(runtime.monotonic()):
             raise RedisUnavailable(f"{self._name} failed a moment ago and is left alone for a while")
         try:
             answer = await runtime.run_blocking(lambda: commands(self._client))
@@ -58,22 +56,18 @@ class RedisServer:
             else:
                 self._note_refusal(kind)
             raise RedisUnavailable(f"{self._name} failed with {kind}") from None
-        self._pause = self._down_until = 0.0
+        self._pause.over()
         return answer
 
     def _note_silence(self, runtime: Runtime, kind: str) -> None:
-        now = runtime.monotonic()
         with self._lock:
-            first = not self._pause
-            if now >= self._down_until:  # none of those that were under way when another one failed
-                self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
-                self._down_until = now + self._pause
+            first = self._pause.failed(runtime.monotonic())
         if first:
             logger.warning("%s failed with %s", self._name, kind)
 
     def _note_refusal(self, kind: str) -> None:
         """Say it once for each kind, for other commands succeed in between."""
-        self._pause = self._down_until = 0.0
+        self._pause.over()
         with self._lock:
             first = kind not in self._refused
             self._refused.add(kind)

@@ -132,7 +132,11 @@ class Request:
 
 def address_of(client: Any) -> str:
     """A client's base URL, without the user name and password that it may have."""
-    url = client.base_url
+    return without_credentials(client.base_url)
+
+
+def without_credentials(url: httpx2.URL) -> str:
+    """A URL without the user name and password that it may have."""
     return str(url.copy_with(userinfo=b"") if url.userinfo else url)
 
 

@@ -14,7 +14,7 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "figures", "forks", "runtime", "tokens", "usage"},
+    {"_lazy", "errors", "figures", "forks", "pauses", "runtime", "tokens", "usage"},
     {
         "scopes",
         "retries",
@@ -59,6 +59,7 @@ PURE = {
     "errors",
     "fallbacks",
     "limits.bucket",
+    "pauses",
     "retries",
     "tokens.estimate",
     "streaming.sse",
