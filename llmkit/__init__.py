@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from llmkit.middleware.context import Context
     from llmkit.middleware.fallback import Fallback
     from llmkit.middleware.key_ring import KeyRing
+    from llmkit.middleware.open_telemetry import OpenTelemetry
     from llmkit.middleware.rate_limit import RateLimit
     from llmkit.middleware.retry import Retry
     from llmkit.middleware.route import Route, Rule
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from llmkit.middleware.timeouts import Timeouts
     from llmkit.middleware.usage_log import UsageLog
     from llmkit.prompts import compress, few_shot
-    from llmkit.record import CallRecord, FailedAttempt, SimilarQuestion, Sink
+    from llmkit.record import CallRecord, FailedAttempt, Outcome, SimilarQuestion, Sink
     from llmkit.request import CallNext, Middleware, Request
     from llmkit.runtime import Runtime
     from llmkit.server_count import count_on_server
@@ -73,12 +74,22 @@ if TYPE_CHECKING:
     from llmkit.tools.loop.steps import Final, Step
     from llmkit.tools.registry import ToolRegistry
     from llmkit.tools.result import ToolResult
+    from llmkit.usage.access_log import AccessLog
+    from llmkit.usage.anomalies import Unusual, UnusualUsage
+    from llmkit.usage.ledger import LedgerSink
+    from llmkit.usage.postgres import PostgresSink
+    from llmkit.usage.prices import cost, register_price
+    from llmkit.usage.prometheus import PrometheusSink
+    from llmkit.usage.rates import Price
+    from llmkit.usage.reading import Ledger
     from llmkit.usage.totals import Usage
+    from llmkit.usage.tracking import track_usage
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SSE_HEADERS",
+    "AccessLog",
     "Allow",
     "AsyncAzureOpenAI",
     "AsyncOpenAI",
@@ -111,6 +122,8 @@ __all__ = [
     "InvalidTool",
     "KeyRing",
     "LLMKitError",
+    "Ledger",
+    "LedgerSink",
     "LedgerUnavailable",
     "MemoryBackend",
     "MemoryLedger",
@@ -121,6 +134,11 @@ __all__ = [
     "ModelFacts",
     "NoUsableKey",
     "OpenAI",
+    "OpenTelemetry",
+    "Outcome",
+    "PostgresSink",
+    "Price",
+    "PrometheusSink",
     "RateLimit",
     "RateLimitTimeout",
     "RedisBackend",
@@ -152,6 +170,8 @@ __all__ = [
     "ToolResult",
     "TruncateLongest",
     "UnknownPrice",
+    "Unusual",
+    "UnusualUsage",
     "Usage",
     "UsageLog",
     "Warmed",
@@ -161,12 +181,14 @@ __all__ = [
     "coalesce",
     "collect",
     "compress",
+    "cost",
     "count_on_server",
     "count_tokens",
     "explain",
     "few_shot",
     "model_facts",
     "register_model",
+    "register_price",
     "resumed",
     "run_batch",
     "run_tools",
@@ -174,6 +196,7 @@ __all__ = [
     "to_sse",
     "to_websocket",
     "tool",
+    "track_usage",
     "trim_messages",
     "warm",
     "wrap",
@@ -229,7 +252,7 @@ _HOME = {
     "llmkit.middleware.semantic_cache": ("SemanticCache",),
     "llmkit.middleware.usage_log": ("UsageLog",),
     "llmkit.prompts": ("compress", "few_shot"),
-    "llmkit.record": ("CallRecord", "FailedAttempt", "SimilarQuestion", "Sink"),
+    "llmkit.record": ("CallRecord", "FailedAttempt", "Outcome", "SimilarQuestion", "Sink"),
     "llmkit.request": ("CallNext", "Middleware", "Request"),
     "llmkit.runtime": ("Runtime",),
     "llmkit.server_count": ("count_on_server",),
@@ -253,6 +276,16 @@ _HOME = {
     "llmkit.tools.loop.steps": ("Final", "Step"),
     "llmkit.tools.registry": ("ToolRegistry",),
     "llmkit.tools.result": ("ToolResult",),
+    "llmkit.usage.prices": ("cost", "register_price"),
+    "llmkit.usage.rates": ("Price",),
+    "llmkit.usage.tracking": ("track_usage",),
+    "llmkit.usage.ledger": ("LedgerSink",),
+    "llmkit.usage.prometheus": ("PrometheusSink",),
+    "llmkit.usage.postgres": ("PostgresSink",),
+    "llmkit.usage.access_log": ("AccessLog",),
+    "llmkit.middleware.open_telemetry": ("OpenTelemetry",),
+    "llmkit.usage.reading": ("Ledger",),
+    "llmkit.usage.anomalies": ("Unusual", "UnusualUsage"),
     "llmkit.usage.totals": ("Usage",),
 }
 

@@ -23,6 +23,7 @@ from llmkit.streaming.taps import observed, tap, watch_loaded
 from llmkit.streaming.watch import Watch
 from llmkit.structure import invalid_response, is_checked, is_no_stream
 from llmkit.tagging import current_tags
+from llmkit.usage.tracking import track
 
 
 class Call:
@@ -49,8 +50,10 @@ class Call:
             model=self._body.get("model"),
             stream=stream,
             tags=dict(current_tags()),
+            base_url=self._base_url,
             runtime=self._runtime,
         )
+        track(self.record)
         self._checked = not stream and is_checked(self.record.operation, cast_to)
 
     async def run(self, middleware: Iterable[Middleware], *, max_retries: int | None) -> Any:

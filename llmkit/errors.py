@@ -16,10 +16,11 @@ openai.OpenAIError
     ├── CircuitOpen          a model that keeps failing is left alone for a while
     ├── BudgetExceeded       a Budget is spent
     ├── UnknownPrice         a Budget of dollars does not know what a model costs
-    ├── LedgerUnavailable    the SQLite file of a Budget cannot be used
+    ├── LedgerUnavailable    the SQLite file of a Budget or a LedgerSink cannot be used
     ├── CacheUnavailable     the SQLite file of a cache cannot be used
     ├── NoUsableKey          every key of a KeyRing is parked
     ├── RedisUnavailable     a Redis server that is shared does not answer
+    ├── PostgresUnavailable  a PostgreSQL server that is shared does not answer, or refuses
     └── BatchFailed          the API refused a batch as a whole
 """
 
@@ -60,6 +61,10 @@ class InvalidTag(LLMKitError, TypeError):
 
 class RedisUnavailable(LLMKitError):
     """The Redis server that processes share does not answer."""
+
+
+class PostgresUnavailable(LLMKitError):
+    """The PostgreSQL server that processes share does not answer, or refuses what it is asked."""
 
 
 class InvalidResponse(LLMKitError, ValueError):
@@ -180,7 +185,7 @@ class UnknownPrice(LLMKitError):
 
 
 class LedgerUnavailable(LLMKitError):
-    """The SQLite file of a `Budget` is locked, damaged, not writable, or not one of this llmkit's."""
+    """The SQLite file of a `Budget` or a `LedgerSink` is locked, damaged, not writable, or not one of this llmkit's."""
 
 
 class CacheUnavailable(LLMKitError):

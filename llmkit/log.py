@@ -11,7 +11,7 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from llmkit.record import CallRecord
+from llmkit.record import CANCELLED, CallRecord
 
 LogFormat = Literal["console", "json"]
 
@@ -24,6 +24,8 @@ _KNOWN = (
     "predicted_tokens",
     "cached_tokens",
     "reasoning_tokens",
+    "audio_seconds",
+    "cost",
     "latency",
     "time_to_first_token",
     "attempts",
@@ -48,14 +50,17 @@ _NOT_ZERO = (
     "limit_wait",
     "saved_input_tokens",
     "saved_output_tokens",
+    "cache_write_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
 )
 """Fields that are logged when they are neither False nor 0."""
 
 
 _encode = json.JSONEncoder(default=repr).encode
 _SAME = (("response_model", "model"), ("predicted_tokens", "input_tokens"))
-_CANCELLED = frozenset({"CancelledError", "Cancelled"})
-"""What asyncio and trio raise in a task that is no longer wanted, such as that of a browser that has gone."""
 _IN_THE_TEXT = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 
@@ -79,14 +84,18 @@ class StructlogSink:
 
     def __call__(self, record: CallRecord) -> None:
         """Log the finished call."""
-        logger = (self._logger or self._default_logger()).bind()
-        failed = record.error is not None and record.error not in _CANCELLED
+        logger = self.logger()
+        failed = record.error is not None and record.error not in CANCELLED
         level = logging.WARNING if failed else logging.INFO
         # Asked of its class, for some loggers answer to any name.
         if hasattr(logger.__class__, "is_enabled_for") and not logger.is_enabled_for(level):
             return
         log = logger.warning if failed else logger.info
         log(message(record), **fields(record))
+
+    def logger(self) -> Any:
+        """Where its events go now, for other events that should go there, too."""
+        return (self._logger or self._default_logger()).bind()
 
     def _default_logger(self) -> Any:
         if structlog.is_configured():
@@ -99,7 +108,7 @@ class StructlogSink:
 
 def message(record: CallRecord) -> str:
     """The event's text: that the call failed, was cancelled or cached, else its tokens, else what it was."""
-    if record.error in _CANCELLED:
+    if record.error in CANCELLED:
         return f"OpenAI call cancelled: {record.operation}"
     if record.error is not None:
         return f"OpenAI call failed: {record.operation}"
@@ -119,6 +128,8 @@ def fields(record: CallRecord) -> dict[str, Any]:
             event[name] = _rounded(value)
     if record.similar is not None:
         event["similarity"] = _rounded(record.similar.score)
+    if record.service_tier not in (None, "default"):
+        event["service_tier"] = record.service_tier
     if record.request_id is not None:
         event["openai_request_id"] = record.request_id  # `request_id` is often bound to the web request
     if record.finish_reasons:

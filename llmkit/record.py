@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, runtime_checkable
 
 from llmkit.errors import InvalidSink
 from llmkit.runtime import Runtime
@@ -19,11 +19,27 @@ if TYPE_CHECKING:
     from llmkit.streaming.received import Received
 
 CacheState = Literal["hit", "semantic", "miss"]
+Outcome = Literal["ok", "cached", "cut", "cancelled", "refused", "failed"]
+
+CANCELLED: Final = frozenset({"CancelledError", "Cancelled"})
+"""What asyncio and trio raise in a task that is no longer wanted, such as that of a browser that has gone."""
 
 logger = logging.getLogger("llmkit")
 
 Sink = Callable[["CallRecord"], None]
 """A plain function that reads a finished record. Called once a call, in the call's context; must not block."""
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """A sink that is told of calls when they begin, too.
+
+    One that remembers them does so weakly: whoever holds the record of a stream keeps the stream from being collected.
+    """
+
+    def started(self, record: CallRecord) -> None:
+        """Take note of a call that has begun; the same record comes to the sink when it is over."""
+        ...
 
 
 def check_sinks(sinks: Iterable[Sink]) -> tuple[Sink, ...]:
@@ -86,6 +102,9 @@ class CallRecord:
     tags: dict[str, Tag] = field(default_factory=dict[str, Tag])
     """Who and what for, from `llmkit.tags`."""
 
+    base_url: str = ""
+    """Where the call's own client sends it, without credentials."""
+
     started_at: float = 0.0
     """When the call began, seconds since the epoch."""
     latency: float | None = None
@@ -95,6 +114,8 @@ class CallRecord:
 
     attempts: int = 0
     """HTTP requests made, retries included."""
+    queued: bool = False
+    """It waits for a rate limit of llmkit's right now."""
     retry_wait: float = 0.0
     """Time spent waiting between attempts."""
     limit_wait: float = 0.0
@@ -116,6 +137,8 @@ class CallRecord:
     response_id: str | None = None
     request_id: str | None = None
     """The server's `x-request-id`; quote it to support."""
+    service_tier: str | None = None
+    """The tier that the server says it has used: "default", "flex", "priority"."""
     finish_reasons: tuple[str, ...] = ()
     """One for each choice; a Responses call has its status or the reason it is incomplete."""
 
@@ -142,8 +165,20 @@ class CallRecord:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     """The part of `input_tokens` read from the provider's prompt cache."""
+    cache_write_tokens: int | None = None
+    """The part of `input_tokens` written to it."""
     reasoning_tokens: int | None = None
     """The part of `output_tokens` spent on reasoning."""
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    """Parts of `input_tokens` and `output_tokens`, too."""
+    audio_seconds: float | None = None
+    """Of a recording that is billed by its length."""
+    cost: Decimal | None = None
+    """In USD, of the figures above; None when it is not known. `UsageLog` works it out at the end of the call where
+    prices are loaded: by a sink that keeps costs, or by `UsageLog(cost=True)`."""
     estimated: bool = False
     """The token figures are llmkit's own: the server sent none."""
     complete: bool = False
@@ -163,6 +198,8 @@ class CallRecord:
     """Set by a layer that was asked to log texts; nothing is kept otherwise."""
     prompt: Any = field(default=None, repr=False)
     """`messages` or `input`, only with `capture_content`."""
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The whole request as it was asked, only with `capture_content`."""
     answer: str | None = field(default=None, repr=False)
     """The text answered, only with `capture_content`."""
 
@@ -176,6 +213,8 @@ class CallRecord:
         """Of the last answer of the server, for the layers of the stack."""
         self.received: Received | None = None
         """The last answer itself, for a layer that keeps its bytes; gone when the call is over, like `headers`."""
+        self.on_event: Callable[[object], None] | None = None
+        """Told of each event of a stream, by a layer that must not fail; gone when the call is over, too."""
         self._sinks: list[Sink] = []
         self._began = runtime.monotonic()
         self.started_at = runtime.time()
@@ -184,6 +223,17 @@ class CallRecord:
     def from_cache(self) -> bool:
         """Whether a cache has answered, so that nobody is billed."""
         return self.cache in ("hit", "semantic")
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended: "refused" was never sent, "cut" is an answer that did not arrive whole."""
+        if self.error in CANCELLED:
+            return "cancelled"
+        if self.error is not None:
+            return "failed" if self.attempts else "refused"
+        if self.from_cache:
+            return "cached"
+        return "ok" if self.complete else "cut"
 
     @property
     def over(self) -> bool:
@@ -199,6 +249,13 @@ class CallRecord:
         if sink not in self._sinks:  # a layer above may run the one that adds it several times
             self._sinks.append(sink)
 
+    def tell(self, sink: Sink) -> None:
+        """Hand the record to a sink, which cannot fail the user's call."""
+        try:
+            sink(self)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            _report(sink, error)
+
     def finish(self) -> None:
         """Report the end of the call; the client does this, and only the first time counts."""
         if self._context is None:
@@ -207,11 +264,8 @@ class CallRecord:
         context, sinks = self._context, self._sinks
         self._clock, self._context, self._sinks = None, None, []
         for sink in sinks:
-            try:
-                context.run(sink, self)
-            except Exception as error:  # noqa: BLE001 - a broken sink must not fail the user's call
-                _report(sink, error)
-        self.headers, self.received = {}, None  # whoever keeps records does not keep these
+            context.run(self.tell, sink)
+        self.headers, self.received, self.on_event = {}, None, None  # whoever keeps records does not keep these
 
 
 def _report(sink: Sink, error: Exception) -> None:

@@ -33,22 +33,28 @@ class FileKind:
     """What needs no file: "MemoryLedger() for a budget of one process"."""
     application: int
     """SQLite's application_id, which tells them from the files of other programs."""
-    version: int
     schema: tuple[str, ...]
-    """Statements that make the tables of this version."""
+    """Statements that make the tables of the newest version."""
     error: type[LLMKitError]
+    migrations: tuple[tuple[str, ...], ...] = ()
+    """Statements that turn the tables of version 1 into those of 2, of 2 into those of 3, and so on."""
     private: bool = False
     """What it holds is confidential: a file that is made is for its owner alone."""
+
+    @property
+    def version(self) -> int:
+        """The newest one."""
+        return 1 + len(self.migrations)
 
 
 class SQLiteFile:
     """Transactions on the file `path`, which is made when it is not there; its folder is not.
 
     Waits for other writers for `timeout` seconds; reading waits for no writer. Raises `kind.error` when the file is
-    locked, damaged, full, not writable, of a newer llmkit or of another program. A fork waits for as long until no
-    thread is inside; if one still is, the child has this error from then on. When somebody deletes the file, or puts
-    another one there and deletes those beside it ("-wal", "-shm"), the next command opens what is there then. The last
-    transactions before a power cut may be missing.
+    locked, damaged, full, not writable, of a newer llmkit or of another program; one of an older llmkit is brought up
+    to date, all at once. A fork waits for as long until no thread is inside; if one still is, the child has this error
+    from then on. When somebody deletes the file, or puts another one there and deletes those beside it ("-wal",
+    "-shm"), the next command opens what is there then. The last transactions before a power cut may be missing.
     """
 
     def __init__(self, path: str | os.PathLike[str], kind: FileKind, *, timeout: float) -> None:
@@ -113,8 +119,11 @@ class SQLiteFile:
         connection = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
         connection.text_factory = bytes  # what is damaged may be no UTF-8, and the error would quote it
         try:
-            if _marks(connection) == (0, 0):
+            application, version = _marks(connection)
+            if (application, version) == (0, 0):
                 self._create(connection)
+            elif application == self._kind.application and version < self._kind.version:
+                self._migrate(connection)
             self._check(connection)
             with suppress(sqlite3.OperationalError):  # another connection is open, or the disk is a network's
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -133,6 +142,17 @@ class SQLiteFile:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {self._kind.application}")
             connection.execute(f"PRAGMA user_version = {self._kind.version}")
+        connection.execute("COMMIT")
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the tables up to date, all at once, unless another process has done so meanwhile."""
+        connection.execute("BEGIN IMMEDIATE")
+        version = _marks(connection)[1]
+        for statements in self._kind.migrations[version - 1 :]:
+            for statement in statements:
+                connection.execute(statement)
+            version += 1
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
 
     def _check(self, connection: sqlite3.Connection) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from postgres_servers import LocalPostgres, shared_postgres
 from redis_servers import LocalRedis, shared_url
 
 from llmkit.tokens import vocabulary
@@ -43,3 +44,19 @@ def local_redis() -> Iterator[LocalRedis]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL: LLMKIT_TEST_POSTGRES_URL if that is set, else one of this run's. Use tables of your own."""
+    with shared_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def local_postgres() -> Iterator[LocalPostgres]:
+    """A real PostgreSQL for one test, which may kill and restart it."""
+    server = LocalPostgres()
+    server.start()
+    yield server
+    server.remove()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import re
 import shutil
@@ -27,13 +29,16 @@ _FLAGS = [
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 ]
+_PATIENCE = 30.0
+"""Seconds without a word of the browser's, after which it is stuck."""
 
 
 class Tab:
-    """One open page; `complaints` are the errors its console has shown."""
+    """One open page; `complaints` are the errors and warnings of its console, `requests` all it has asked for."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.complaints: list[Any] = []
+        self.requests: list[str] = []
         self._connection = connection
         self._numbers = count(1)
         self._target: dict[str, Any] = {}
@@ -45,11 +50,27 @@ class Tab:
         self._target = {"targetId": created["targetId"]}
         attached = await self._command("Target.attachToTarget", **self._target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
-        for domain in ("Runtime", "Log", "Page"):
+        for domain in ("Runtime", "Log", "Page", "Network"):
             await self._command(f"{domain}.enable")
+        await self.go(url)
+
+    async def go(self, url: str) -> None:
+        """Load another page in place of this one."""
         await self._command("Page.navigate", url=url)
         while (await self._message()).get("method") != "Page.loadEventFired":
             pass
+
+    async def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
+        """Have a screen of this size and kind."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+        await self._command("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self._command("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def picture(self, path: Path) -> None:
+        """Write the whole page as a PNG, also what is below the screen."""
+        taken = await self._command("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
 
     async def run(self, script: str) -> Any:
         """The value of a piece of JavaScript, awaited if it is a promise."""
@@ -71,10 +92,14 @@ class Tab:
         return message["result"]
 
     async def _message(self) -> Any:
-        message = json.loads(await self._connection.recv())
-        error = message.get("method") == "Runtime.exceptionThrown"
-        if error or message.get("params", {}).get("entry", {}).get("level") == "error":
-            self.complaints.append(message["params"])
+        async with asyncio.timeout(_PATIENCE):
+            message = json.loads(await self._connection.recv())
+        method, facts = message.get("method"), message.get("params", {})
+        logged = facts.get("entry", {}).get("level") or (method == "Runtime.consoleAPICalled" and facts["type"])
+        if method == "Runtime.exceptionThrown" or logged in ("error", "warning"):
+            self.complaints.append(facts)
+        if method == "Network.requestWillBeSent":
+            self.requests.append(facts["request"]["url"])
         return message
 
 

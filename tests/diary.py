@@ -15,9 +15,9 @@ KIND = FileKind(
     owner="Diary",
     instead="a notebook",
     application=4711,
-    version=3,
     schema=("CREATE TABLE days (said TEXT)",),
     error=DiaryUnavailable,
+    migrations=(("CREATE TABLE days (said TEXT)",), ("INSERT INTO days SELECT heard FROM nights", "DROP TABLE nights")),
 )
 
 

@@ -45,8 +45,17 @@ def test_every_example_has_a_test_here() -> None:
         "own_middleware.py",
         "production.py",
         "quickstart.py",
+        "usage.py",
         "weather_tools.py",
     }
+
+
+def test_the_ledger_of_the_usage_example_says_who_has_spent_what() -> None:
+    done = run_example("usage.py")
+    assert "alice: 2 calls, 12,900 tokens, 0.02876 USD" in done.stdout
+    alice, bob = (line.split() for line in done.stdout.splitlines()[-2:])
+    assert alice[:5] == ["alice", "$0.0288", "2", "12,900", "12,000"]
+    assert (bob[0], bob[1], alice[-1]) == ("bob", "≥$0.0017", "1")
 
 
 def test_the_quickstart_says_that_it_runs_on_the_fake_and_logs_each_call() -> None:

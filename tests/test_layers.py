@@ -14,7 +14,8 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "figures", "forks", "pauses", "runtime", "tokens", "usage"},
+    {"_lazy", "errors", "fields", "figures", "forks", "pauses", "runtime", "tokens"},
+    {"usage.looks", "usage.prices", "usage.rates", "usage.tokens", "usage.totals"},
     {
         "scopes",
         "retries",
@@ -32,7 +33,8 @@ LAYERS = [
     {"request", "log", "streaming", "structure", "guidance"},
     {"sync", "_sdk", "expected", "redis_server", "sqlite_lanes", "stream_usage"},
     {"sqlite_file"},
-    {"attempt", "limits", "keys", "budgets", "cache"},
+    {"usage.billing"},
+    {"attempt", "limits", "keys", "budgets", "cache", "telemetry", "usage"},
     {"fast", "middleware", "server_count", "tools.loop", "transport"},
     {"conversation", "batches", "cache.warming"},
     {"call"},
@@ -58,12 +60,24 @@ PURE = {
     "embedding_batches",
     "errors",
     "fallbacks",
+    "fields",
     "limits.bucket",
     "pauses",
     "retries",
     "tokens.estimate",
     "streaming.sse",
     "streaming.surrogates",
+    "telemetry.answered",
+    "telemetry.asked",
+    "telemetry.messages",
+    "telemetry.names",
+    "usage.looks",
+    "usage.postgres_table",
+    "usage.rates",
+    "usage.report.details",
+    "usage.report.figures",
+    "usage.rows",
+    "usage.tokens",
 }
 
 

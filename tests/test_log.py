@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import httpx2
 import openai
 import pytest
 import structlog
@@ -239,3 +240,13 @@ def test_what_the_layers_did_is_logged_where_they_did_something() -> None:
     assert (logged["retry_wait"], logged["limit_wait"], logged["trimmed_messages"]) == (1.2346, 2.0, 3)
     assert (logged["key"], logged["sent_model"]) == ("...wxyz", "gpt-4o-mini")
     assert logged["sent_to"] == "https://api.openai.com/v1/"
+
+
+async def test_the_cost_and_an_unusual_tier_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"model": "gpt-5", "choices": [], "service_tier": "flex"}
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+    fake = FakeOpenAI().respond(httpx2.Response(200, json={**answer, "usage": usage}))
+    client = fake.async_client(middleware=[UsageLog(sinks=[StructlogSink()], cost=True)])
+    await client.chat.completions.create(**CHAT)
+    event = json.loads(capsys.readouterr().err)
+    assert (event["cost"], event["service_tier"]) == ("0.625", "flex")

@@ -24,6 +24,7 @@ import llmkit.testing
 import llmkit.tokens
 import llmkit.tools
 import llmkit.tools.loop
+import llmkit.usage.anomalies
 
 PROJECT = Path(__file__).parent.parent
 
@@ -46,6 +47,7 @@ PROJECT = Path(__file__).parent.parent
         llmkit.streaming,
         llmkit.tools,
         llmkit.tools.loop,
+        llmkit.usage.anomalies,
     ],
     ids=lambda module: module.__name__,
 )

@@ -105,3 +105,24 @@ def test_latency_is_measured_from_the_call_to_its_end() -> None:
     record.finish()
     assert record.latency == record.elapsed() == 2.5
     assert record.started_at == began
+
+
+@pytest.mark.parametrize(
+    ("outcome", "facts"),
+    [
+        ("ok", {"complete": True, "attempts": 1}),
+        ("ok", {"complete": True}),  # a middleware answered by itself
+        ("cached", {"complete": True, "cache": "hit"}),
+        ("cached", {"cache": "semantic"}),
+        ("cut", {"attempts": 1}),
+        ("failed", {"attempts": 2, "error": "RateLimitError"}),
+        ("refused", {"error": "BudgetExceeded"}),
+        ("cancelled", {"attempts": 1, "error": "CancelledError"}),
+        ("cancelled", {"error": "Cancelled"}),
+    ],
+)
+def test_how_a_call_ended_has_one_name(outcome: str, facts: dict[str, Any]) -> None:
+    record = new_record()
+    for name, value in facts.items():
+        setattr(record, name, value)
+    assert record.outcome == outcome

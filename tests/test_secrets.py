@@ -18,10 +18,13 @@ import httpx2
 import pytest
 import redis
 import structlog
+from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import BaseModel
+from telemetry_sdk import Telemetry
 
 import llmkit
 from llmkit import (
+    AccessLog,
     Budget,
     Cache,
     CallNext,
@@ -30,6 +33,8 @@ from llmkit import (
     Context,
     Fallback,
     KeyRing,
+    LedgerSink,
+    PrometheusSink,
     RateLimit,
     RedisBackend,
     RedisStore,
@@ -41,6 +46,7 @@ from llmkit import (
     SQLiteStore,
     StructlogSink,
     Timeouts,
+    UnusualUsage,
     UsageLog,
     explain,
 )
@@ -128,6 +134,15 @@ class Sinks:
     redis_url: str
     prefix: str
     shown: list[str]
+    telemetry: Telemetry = dataclasses.field(default_factory=Telemetry)
+    registry: CollectorRegistry = dataclasses.field(default_factory=CollectorRegistry)
+    kept: list[Any] = dataclasses.field(default_factory=list)
+
+    def usage(self) -> list[Any]:
+        """Every sink there is for figures."""
+        ledger, log = LedgerSink(self.directory / "usage.db"), AccessLog(self.directory / "access.jsonl")
+        self.kept += [ledger, log]
+        return [ledger, log, PrometheusSink(registry=self.registry), UnusualUsage(per="user")]
 
     def show(self, *things: Any) -> None:
         self.shown += [form(thing) for thing in things for form in (repr, str)]
@@ -143,6 +158,8 @@ class Sinks:
         logging.getLogger("user").error("failed", exc_info=error)
 
     def everything(self) -> Iterator[str]:
+        yield generate_latest(self.registry).decode()
+        yield from (span.to_json() for span in self.telemetry.spans)
         yield self.logged.getvalue().replace(ECHO, "").replace(json.dumps(ECHO)[1:-1], "")
         yield self.caplog.text.replace(ECHO, "")
         yield from self.shown
@@ -162,6 +179,7 @@ class Sinks:
 
     def stored(self) -> set[Any]:
         """The files and the types of Redis keys that were written."""
+        assert all(sink.flush(30) for sink in self.kept)
         with redis.Redis.from_url(self.redis_url) as client:
             kinds = {client.type(key) for key in client.scan_iter(f"{self.prefix}*")}
         return kinds | {file.name for file in self.directory.iterdir()}
@@ -187,8 +205,10 @@ def sinks(
 def stack(sinks: Sinks, *, spare: Any) -> list[Any]:
     """Every layer there is; each of them meets each failure."""
     redis_url, prefix = sinks.redis_url, sinks.prefix
+    logs = [StructlogSink(format="json"), StructlogSink(format="console")]
     return [
-        UsageLog(sinks=[StructlogSink(format="json"), StructlogSink(format="console"), sinks.records.append]),
+        sinks.telemetry.middleware(),
+        UsageLog(sinks=[*logs, *sinks.usage(), sinks.records.append]),
         Budget(daily_tokens=10**6, per="user", ledger=SQLiteLedger(sinks.directory / "budget.db")),
         Budget(monthly_usd=1000, ledger=RedisLedger(redis_url, prefix=f"{prefix}:budget")),
         Cache(SQLiteStore(sinks.directory / "cache.db")),
@@ -262,7 +282,7 @@ async def test_no_error_path_shows_a_key_a_prompt_or_an_answer(
     assert [record.operation for record in sinks.records][:2] == ["chat.completions"] * 2
     assert len(sinks.records) == 5
     assert any(record.error or record.hint for record in sinks.records) == (failure is not FAILURES["answered"])
-    assert sinks.stored() >= {"budget.db", "cache.db", b"hash"}
+    assert sinks.stored() >= {"budget.db", "cache.db", "access.jsonl", "usage.db", b"hash"}
     assert fake.requests[0].headers["authorization"].removeprefix("Bearer ") in KEYS
     sinks.assert_clean()
 

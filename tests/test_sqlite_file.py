@@ -242,3 +242,70 @@ def test_a_damaged_schema_whose_error_is_no_text_is_an_error_of_the_kind(path: P
     path.write_bytes(path.read_bytes().replace(b"days", b"\xff\xfeys").replace(b"TABLE", b"TABEL"))
     with pytest.raises(DiaryUnavailable, match=f"^the diary {path} cannot be used: .*malformed"):
         said(SQLiteFile(path, KIND, timeout=1))
+
+
+# A file of an older llmkit.
+
+
+def older(path: Path) -> None:
+    """A file of the first version, with nights in place of days."""
+    first = replace(KIND, schema=("CREATE TABLE nights (heard TEXT)",), migrations=())
+    with closing(SQLiteFile(path, first, timeout=5)) as file, file.writing() as connection:
+        connection.execute("INSERT INTO nights VALUES ('owls')")
+
+
+def marks_and_tables(path: Path) -> tuple[int, list[str]]:
+    with closing(sqlite3.connect(path)) as other:
+        tables = [name for (name,) in other.execute("SELECT name FROM sqlite_schema")]
+        return other.execute("PRAGMA user_version").fetchone()[0], tables
+
+
+def test_an_older_file_is_brought_up_to_date_with_what_it_holds(path: Path, file: SQLiteFile) -> None:
+    older(path)
+    assert said(file) == [b"owls"]
+    say(file, "sunny")
+    assert marks_and_tables(path) == (3, ["days"])
+    with closing(SQLiteFile(path, KIND, timeout=1)) as again:
+        assert said(again) == [b"owls", b"sunny"]
+
+
+def test_one_that_is_half_way_goes_the_rest(path: Path, file: SQLiteFile) -> None:
+    older(path)
+    halfway = replace(KIND, migrations=KIND.migrations[:1])
+    with closing(SQLiteFile(path, halfway, timeout=5)) as earlier:
+        assert said(earlier) == []
+    assert marks_and_tables(path) == (2, ["nights", "days"])
+    assert said(file) == [b"owls"]
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
+    older(path)
+    broken = replace(KIND, migrations=(KIND.migrations[0], (*KIND.migrations[1], "DROP TABLE noons")))
+    with pytest.raises(DiaryUnavailable, match="no such table: noons"):
+        said(SQLiteFile(path, broken, timeout=1))
+    assert marks_and_tables(path) == (1, ["nights"])
+
+
+def test_threads_that_open_an_older_file_at_once_bring_it_up_to_date_once(path: Path) -> None:
+    older(path)
+    found, ready = list[list[bytes]](), threading.Barrier(8)
+
+    def open_it() -> None:
+        with closing(SQLiteFile(path, KIND, timeout=60)) as file:
+            ready.wait()
+            found.append(said(file))
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[b"owls"]] * 8
+    assert marks_and_tables(path) == (3, ["days"])
+
+
+def test_an_older_program_refuses_what_a_newer_one_has_changed(path: Path, file: SQLiteFile) -> None:
+    older(path)
+    assert said(file) == [b"owls"]
+    with pytest.raises(DiaryUnavailable, match="it has schema 3, this llmkit knows 1; use a newer llmkit"):
+        said(SQLiteFile(path, replace(KIND, migrations=()), timeout=1))

@@ -236,3 +236,26 @@ async def decorated(x: int) -> str:
 
 async def a_decorated_function_keeps_its_type() -> None:
     assert_type(await decorated(1), str)
+
+
+async def usage_is_kept_and_priced(client: llmkit.AsyncOpenAI, record: CallRecord, reply: ChatCompletion) -> None:
+    def notice(unusual: llmkit.Unusual) -> None:
+        assert_type(unusual.sentence, str)
+
+    sinks: list[Sink] = [
+        llmkit.LedgerSink("usage.db", keep_days=90),
+        llmkit.PostgresSink("postgresql://localhost/usage"),
+        llmkit.AccessLog("access.jsonl"),
+        llmkit.PrometheusSink(tags=["feature"], breakers=[llmkit.CircuitBreaker()]),
+        llmkit.UnusualUsage(per=("user",), on_unusual=notice),
+    ]
+    layers: list[Middleware] = [llmkit.OpenTelemetry(metric_tags=["feature"]), UsageLog(sinks=sinks, cost=True)]
+    llmkit.AsyncOpenAI(middleware=layers)
+    assert_type(record.cost, Decimal | None)
+    assert_type(record.outcome, llmkit.Outcome)
+    assert_type(llmkit.cost(reply.usage, reply.model, service_tier=reply.service_tier, batch=True), Decimal | None)
+    llmkit.register_price("mine", llmkit.Price(input="0.80", output=3, cached=Decimal("0.40")))
+    with llmkit.track_usage() as used:
+        assert_type(used.usage, llmkit.Usage)
+    for call in llmkit.Ledger("usage.db").calls(since=0):
+        assert_type(call, dict[str, Any])

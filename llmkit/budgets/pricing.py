@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 
 from llmkit.budgets.limits import nano_dollars
 from llmkit.errors import UnknownPrice
-from llmkit.record import logger
+from llmkit.record import CallRecord, logger
+from llmkit.usage.billing import cost_of
 from llmkit.usage.prices import cost, load
+from llmkit.usage.tokens import TokenUsage
 
 Price = Callable[..., Decimal | None]
 
@@ -23,34 +24,49 @@ class Pricing:
     def __init__(self, price: Price | None, *, refuse_unknown: bool) -> None:
         if price is None:
             load()
-        self._prices: tuple[Price, ...] = (cost,) if price is None else (price, cost)
+        self._price = price
         self._refuse_unknown = refuse_unknown
         self._unknown: set[str] = set()
 
     def before(self, model: str | None, *, input_tokens: int, output_tokens: int) -> int | None:
         """What the call may cost; where nobody knows, `UnknownPrice` or None, as the budget wants it."""
-        nanos = self.after([model], input_tokens=input_tokens, output_tokens=output_tokens, cached_tokens=0)
-        if nanos is None and self._refuse_unknown:
+        counts = TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+        found = None
+        if isinstance(model, str):
+            found = self._own(model, counts)
+            found = cost(counts, model) if found is None else found
+        if found is None and self._refuse_unknown:
             raise UnknownPrice(
                 f"the price of {_called(model)} is not known, so a budget of dollars cannot count it; give "
-                "Budget(price=...), a function that takes the keywords of llmkit.usage.prices.cost and returns "
+                "Budget(price=...), a function of model, input_tokens, output_tokens and cached_tokens that returns "
                 "dollars, or let its dollars go uncounted with unknown_price='allow'"
             )
-        if nanos is None:
+        if found is None:
             self._warn(model)
-        return nanos
+            return None
+        return nano_dollars(found)
 
-    def after(
-        self, models: Iterable[str | None], *, input_tokens: int, output_tokens: int, cached_tokens: int
-    ) -> int | None:
-        """What the call costs at the price of the first model that has one."""
-        names = [model for model in models if isinstance(model, str)]
-        figures = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
-        for price, model in itertools.product(self._prices, names):
-            found = price(model=model, **figures)
-            if found is not None:
+    def after(self, record: CallRecord, *, asked: str | None) -> int | None:
+        """What the call costs, at the price of the model that has answered or else of the one asked."""
+        counts = TokenUsage(
+            input_tokens=record.input_tokens, output_tokens=record.output_tokens, cached_tokens=record.cached_tokens
+        )
+        for model in (record.response_model, record.sent_model or asked):
+            if isinstance(model, str) and (found := self._own(model, counts)) is not None:
                 return nano_dollars(found)
-        return None
+        found = cost_of(record)
+        return None if found is None else nano_dollars(found)
+
+    def _own(self, model: str, counts: TokenUsage) -> Decimal | None:
+        """By the budget's own function."""
+        if self._price is None:
+            return None
+        return self._price(
+            model=model,
+            input_tokens=counts.input_tokens or 0,
+            output_tokens=counts.output_tokens or 0,
+            cached_tokens=counts.cached_tokens or 0,
+        )
 
     def _warn(self, model: str | None) -> None:
         """Say once for each model that its dollars are not counted."""

@@ -17,7 +17,6 @@ _FILE: Final = FileKind(
     owner="SQLiteLedger",
     instead="MemoryLedger() for a budget of one process",
     application=0x6C6C6D62,  # "llmb"
-    version=1,
     schema=(
         "CREATE TABLE spent (scope TEXT NOT NULL, name TEXT NOT NULL, window TEXT NOT NULL, amount INTEGER NOT NULL,"
         " ends REAL NOT NULL, PRIMARY KEY (scope, name, window)) WITHOUT ROWID",

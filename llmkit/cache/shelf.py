@@ -23,7 +23,7 @@ from llmkit.errors import LLMKitError
 from llmkit.record import CacheState, CallRecord, logger
 from llmkit.request import Request
 from llmkit.streaming.received import Received
-from llmkit.usage.prices import cost
+from llmkit.usage.billing import cost_of
 
 T = TypeVar("T")
 Facts = Callable[[], Mapping[str, Any]]
@@ -227,15 +227,8 @@ def note_miss(record: CallRecord) -> None:
 
 def _cost(record: CallRecord) -> Decimal | None:
     """What the answer was billed, if that can be known here."""
-    if record.input_tokens is None:
-        return None
     try:
-        return cost(
-            model=record.response_model or record.model or "",
-            input_tokens=record.input_tokens,
-            output_tokens=record.output_tokens or 0,
-            cached_tokens=record.cached_tokens or 0,
-        )
+        return cost_of(record)
     except LLMKitError:  # the extra is not there
         return None
 

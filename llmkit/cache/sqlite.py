@@ -19,7 +19,6 @@ _FILE: Final = FileKind(
     owner="SQLiteStore",
     instead="MemoryStore() for a cache of one process",
     application=0x6C6C6D61,  # "llma"; "llmc" are conversations
-    version=1,
     schema=(
         "CREATE TABLE entries (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, created REAL NOT NULL, expires REAL,"
         " head BLOB NOT NULL, rest BLOB NOT NULL)",  # last, so that a list of the heads reads no answers

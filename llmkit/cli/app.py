@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import llmkit
 from llmkit.cli.cache import cache
 from llmkit.cli.output import say
+from llmkit.cli.usage import usage
 
 
 class Commands(TyperGroup):
@@ -72,3 +73,4 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cache)
+app.command()(usage)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Final
+from io import TextIOWrapper
+from typing import Final, cast
 
 import typer
 from rich.console import Console
@@ -35,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
         )
     for line in lines:
         table.add_row(*line)
-    _console().print(table)
+    terminal().print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -45,7 +47,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in facts:
         grid.add_row(name, in_line(value))
-    _console().print(grid)
+    terminal().print(grid)
 
 
 def say(*lines: str) -> None:
@@ -64,5 +66,7 @@ def _print_as_wide_as_it_is(lines: Sequence[Sequence[str]], right: Sequence[bool
     typer.echo("\n".join(map(shown, lines)))
 
 
-def _console() -> Console:
+def terminal() -> Console:
+    """Where tables are printed; what it has no character for is shown as a question mark."""
+    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     return Console(markup=False, emoji=False, highlight=False)

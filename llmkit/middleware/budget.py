@@ -55,9 +55,9 @@ class Budget:
     of one `name` (the tags of `per`, unless given) on one ledger are one budget. When the ledger fails,
     `on_error="closed"` raises its error and "open" lets calls go.
 
-    Prices are genai-prices' (extra `llmkit[prices]`); `price` is asked first, takes the keywords of
-    `llmkit.usage.prices.cost` and returns dollars or None. Calls without a price are refused with `UnknownPrice`;
-    under `unknown_price="allow"` their tokens count, and `spent` shows how many there were.
+    Prices are genai-prices' (extra `llmkit[prices]`); `price` is asked first, takes `model`, `input_tokens`,
+    `output_tokens` and `cached_tokens` by name, and returns dollars or None. Calls without a price are refused with
+    `UnknownPrice`; under `unknown_price="allow"` their tokens count, and `spent` shows how many there were.
     """
 
     def __init__(
@@ -188,12 +188,7 @@ class Budget:
             return None
         record = request.record
         try:
-            return self._pricing.after(
-                (record.response_model, record.sent_model or request.model),
-                input_tokens=record.input_tokens or 0,
-                output_tokens=record.output_tokens or 0,
-                cached_tokens=record.cached_tokens or 0,
-            )
+            return self._pricing.after(record, asked=request.model)
         except Exception as error:  # noqa: BLE001 - the answer has been paid for and must not be lost
             logger.warning("the price function of a Budget failed with %s", type(error).__name__)
             return None

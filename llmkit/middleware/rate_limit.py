@@ -114,10 +114,12 @@ class RateLimit:
     async def _enter(self, ticket: Ticket, record: CallRecord) -> None:
         clock = ticket.runtime
         began = clock.monotonic()
+        record.queued = True
         try:
             admitted = await self._gate.enter(ticket, patience=self._patience)
         finally:
             waited = clock.monotonic() - began
+            record.queued = False
             record.limit_wait += waited
         if not admitted:
             raise RateLimitTimeout(

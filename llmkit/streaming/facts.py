@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pydantic
 
+from llmkit.fields import Fields as Fields
+from llmkit.fields import values_of as values_of
 from llmkit.record import CallRecord
+from llmkit.usage.looks import is_new_usage
+from llmkit.usage.tokens import FIGURES, read_usage
 
 _LAST_OF_A_RESPONSE = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _NOT_ENDED = frozenset({"queued", "in_progress"})
 _PLAIN = re.compile(r"[\w.:/@$\[\]-]{1,80}")
 """What a code, a parameter or a model looks like; a sentence has spaces."""
-
-
-Fields = Mapping[str, Any]
-
-
-def values_of(value: object) -> Fields:
-    """The fields of one of the SDK's models or of a JSON object; none of anything else."""
-    if value.__class__ is dict:
-        return cast("dict[str, Any]", value)
-    try:
-        extra = cast("pydantic.BaseModel", value).__pydantic_extra__  # many times as fast as isinstance
-    except AttributeError:
-        return {}
-    return {**vars(value), **extra} if extra else vars(value)
 
 
 class Refusal(str):
@@ -54,30 +43,22 @@ def note_answer(record: CallRecord, answer: object, reasons: dict[int, str] | No
     record.finish_reasons = tuple(reasons[index] for index in sorted(reasons))
     record.response_id = _text(fields, "id") or record.response_id
     record.response_model = _text(fields, "model") or record.response_model
+    record.service_tier = _text(fields, "service_tier") or record.service_tier
     if failure:
         record.error, record.error_code = "APIError", _text(values_of(failure), "code")
-    if (usage := fields.get("usage")) is not None:
-        note_usage(record, values_of(usage))
+    if (usage := fields.get("usage")) is not None and is_new_usage(record.operation, fields):
+        note_usage(record, usage)
 
 
-def note_usage(record: CallRecord, usage: Fields) -> None:
-    """Record token figures under one set of names; Chat says prompt/completion, Responses input/output.
-
-    None of an answer from a cache, which was billed when it was made.
-    """
+def note_usage(record: CallRecord, usage: object) -> None:
+    """Record the figures of an answer; none of one from a cache, which was billed when it was made."""
     if record.from_cache:
         return
-    given = _number(usage, "prompt_tokens", "input_tokens")
-    if given is None:
+    counts = read_usage(usage)
+    if counts is None:
         return
-    record.input_tokens = given
-    record.output_tokens = _number(usage, "completion_tokens", "output_tokens") or 0
-    total = _number(usage, "total_tokens")
-    record.total_tokens = given + record.output_tokens if total is None else total
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    record.cached_tokens = _number(values_of(details), "cached_tokens")
-    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    record.reasoning_tokens = _number(values_of(details), "reasoning_tokens")
+    for name in FIGURES:
+        setattr(record, name, getattr(counts, name))
     record.estimated = False
 
 

@@ -52,6 +52,8 @@ class Watch:
         """Take in one event, a model or plain JSON; False when the caller must not see it."""
         if not self._ended:
             self._note(event)
+            if self.record.on_event is not None:
+                self.record.on_event(event)
         return not (self.hides_usage and self._strip_usage(event))
 
     def saw_data(self, data: bytes) -> bool:

@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from openai.types import CompletionUsage
-from openai.types.responses import ResponseUsage
-
 from llmkit.errors import LLMKitError
 from llmkit.usage.prices import cost
+from llmkit.usage.tokens import TokenUsage, read_usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +37,18 @@ class Usage:
         )
 
     @classmethod
-    def of(cls, usage: CompletionUsage | ResponseUsage | None, *, model: str) -> Usage:
-        """What one call used, answered by `model`."""
-        if usage is None:
+    def of(cls, usage: object, *, model: str, service_tier: str | None = None) -> Usage:
+        """What one call used, answered by `model`; `usage` is that of the SDK's answer."""
+        counts = read_usage(usage)
+        if counts is None:
             return cls(calls=1, cost=None)
-        if isinstance(usage, CompletionUsage):
-            given, made = usage.prompt_tokens, usage.completion_tokens
-            details: Any = usage.prompt_tokens_details
-        else:
-            given, made = usage.input_tokens, usage.output_tokens
-            details = getattr(usage, "input_tokens_details", None)  # required by its type, not by every server
-        cached = (details and details.cached_tokens) or 0
         return cls(
             calls=1,
-            input_tokens=given,
-            output_tokens=made,
-            total_tokens=usage.total_tokens,
-            cached_tokens=cached,
-            cost=_cost(model, given, made, cached),
+            input_tokens=counts.input_tokens or 0,
+            output_tokens=counts.output_tokens or 0,
+            total_tokens=counts.total_tokens or 0,
+            cached_tokens=counts.cached_tokens or 0,
+            cost=_cost(model, counts, service_tier),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,8 +64,8 @@ class Usage:
         return cls(**values)
 
 
-def _cost(model: str, given: int, made: int, cached: int) -> Decimal | None:
+def _cost(model: str, counts: TokenUsage, service_tier: str | None) -> Decimal | None:
     try:
-        return cost(model=model, input_tokens=given, output_tokens=made, cached_tokens=cached)
+        return cost(counts, model, service_tier=service_tier)
     except LLMKitError:  # the extra is not there
         return None

@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 
-from llmkit import LLMKitError
+from llmkit import CallRecord, LLMKitError, runtime
 from llmkit.budgets.pricing import Pricing
 from llmkit.errors import UnknownPrice
 
-FIGURES = {"input_tokens": 1_000, "output_tokens": 10, "cached_tokens": 0}
-
 
 def own(**given: Any) -> Decimal | None:
-    assert given.keys() == {"model", *FIGURES}
+    assert given.keys() == {"model", "input_tokens", "output_tokens", "cached_tokens"}
     return Decimal("0.5") if given["model"] == "mine" else None
+
+
+def answered(by: str | None) -> CallRecord:
+    """A finished call of 1,000 tokens for 10."""
+    record = CallRecord(operation="chat.completions", model="asked", runtime=runtime.current(is_async=False))
+    record.response_model, record.input_tokens, record.output_tokens = by, 1_000, 10
+    return record
 
 
 def test_without_a_price_function_prices_are_genai_prices() -> None:
@@ -25,9 +30,9 @@ def test_without_a_price_function_prices_are_genai_prices() -> None:
 
 def test_a_price_function_is_asked_first_for_all_models() -> None:
     pricing = Pricing(own, refuse_unknown=True)
-    assert pricing.after(["gpt-4o-mini-2024-07-18", "mine"], **FIGURES) == 500_000_000
-    assert pricing.after(["gpt-4o-mini-2024-07-18", "gpt-4o"], **FIGURES) == 156_000
-    assert pricing.after([None, "nobody's"], **FIGURES) is None
+    assert pricing.after(answered("gpt-4o-mini-2024-07-18"), asked="mine") == 500_000_000
+    assert pricing.after(answered("gpt-4o-mini-2024-07-18"), asked="gpt-4o") == 156_000
+    assert pricing.after(answered(None), asked="nobody's") is None
 
 
 @pytest.mark.parametrize(("model", "called"), [("nobody's", '"nobody\'s"'), (None, "a request without a model")])
@@ -36,7 +41,7 @@ def test_a_price_that_nobody_knows_is_an_error_that_says_what_to_do(model: str |
         Pricing(None, refuse_unknown=True).before(model, input_tokens=1, output_tokens=1)
     assert str(caught.value) == (
         f"the price of {called} is not known, so a budget of dollars cannot count it; give Budget(price=...), a "
-        "function that takes the keywords of llmkit.usage.prices.cost and returns dollars, or let its dollars go "
+        "function of model, input_tokens, output_tokens and cached_tokens that returns dollars, or let its dollars go "
         "uncounted with unknown_price='allow'"
     )
 
@@ -61,4 +66,4 @@ def test_without_the_extra_a_budget_of_dollars_cannot_be_made(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "genai_prices", None)
     with pytest.raises(LLMKitError, match=r"pip install 'llmkit\[prices\]'"):
         Pricing(None, refuse_unknown=True)
-    assert Pricing(own, refuse_unknown=True).after(["mine"], **FIGURES) == 500_000_000
+    assert Pricing(own, refuse_unknown=True).after(answered("mine"), asked=None) == 500_000_000

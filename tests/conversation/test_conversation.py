@@ -135,6 +135,7 @@ async def test_cost_adds_up_while_every_price_is_known(fake: FakeOpenAI, monkeyp
     assert conversation.usage.cost == 5  # at 2.50 USD a million
     assert Usage.from_json(conversation.usage.to_json()) == conversation.usage
     monkeypatch.setitem(sys.modules, "genai_prices", None)
+    monkeypatch.setattr("llmkit.usage.prices._remembered", {})
     await conversation.send("b")
     assert conversation.usage.cost is None
     assert Usage.from_json(conversation.usage.to_json()) == conversation.usage

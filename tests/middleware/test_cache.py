@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -867,10 +867,8 @@ async def test_an_answer_that_is_too_long_is_not_kept(monkeypatch: pytest.Monkey
 
 
 async def test_without_prices_what_is_saved_is_known_in_tokens_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(**_: object) -> Decimal:
-        raise llmkit.LLMKitError("prices need the genai-prices package")
-
-    monkeypatch.setattr("llmkit.cache.shelf.cost", unknown)
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    monkeypatch.setattr("llmkit.usage.prices._remembered", {})
     client, cache, records = cached(FakeOpenAI())
     await ask(client)
     await ask(client)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import sys
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -8,7 +11,7 @@ import pytest
 from surfaces import CHAT, RESPONSES
 
 import llmkit
-from llmkit import CallRecord, UsageLog
+from llmkit import CallNext, CallRecord, Request, UsageLog
 from llmkit.testing import FakeOpenAI, virtual_time
 
 
@@ -251,3 +254,85 @@ async def test_a_binary_answer_is_recorded_without_tokens() -> None:
     assert records[0].operation == "audio.speech"
     assert records[0].complete
     assert records[0].total_tokens is None
+
+
+class Counting:
+    """A sink that is told of calls that begin, too."""
+
+    def __init__(self) -> None:
+        self.running: list[CallRecord] = []
+        self.seen = 0
+
+    def started(self, record: CallRecord) -> None:
+        self.running.append(record)
+        self.seen += 1
+
+    def __call__(self, record: CallRecord) -> None:
+        self.running.remove(record)
+
+
+async def test_a_sink_can_be_told_when_a_call_begins() -> None:
+    sink, running = Counting(), list[int]()
+
+    async def look(request: Request, call_next: CallNext) -> Any:
+        running.append(len(sink.running))
+        return await call_next(request)
+
+    fake = FakeOpenAI().error(400).reply("Blue.")
+    client = fake.async_client(middleware=[UsageLog(sinks=[sink]), look])
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(**CHAT)
+    stream = await client.chat.completions.create(**CHAT, stream=True)
+    assert (running, len(sink.running)) == ([1, 1], 1)
+    await stream.close()
+    assert (sink.running, sink.seen) == ([], 2)
+
+
+async def test_a_sink_that_fails_at_the_beginning_fails_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def started(self, record: CallRecord) -> None:
+            raise OSError("PRIVATE")
+
+        def __call__(self, record: CallRecord) -> None: ...
+
+    client = FakeOpenAI().async_client(middleware=[UsageLog(sinks=[Broken()])])
+    await client.chat.completions.create(**CHAT)
+    assert "Broken.started failed with OSError" in caplog.text
+    assert "PRIVATE" not in caplog.text
+
+
+async def test_the_cost_is_on_the_record_when_it_is_asked_for() -> None:
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 100_000, "total_tokens": 1_100_000}
+    details = {
+        "prompt_tokens_details": {"cached_tokens": 400_000},
+        "completion_tokens_details": {"reasoning_tokens": 9},
+    }
+    fake = FakeOpenAI(model="gpt-4o").reply("x", usage=usage | details).error(400).reply("y", usage=usage)
+    client, records = logged(fake, cost=True)
+    await client.chat.completions.create(**CHAT)
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(**CHAT)
+    async for _ in await client.chat.completions.create(**CHAT, stream=True):
+        pass
+    assert [record.cost for record in records] == [Decimal("3.0"), None, Decimal("3.5")]
+
+
+async def test_without_prices_there_is_no_cost_and_asking_for_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    client, records = logged(FakeOpenAI(model="gpt-4o"))
+    await client.chat.completions.create(**CHAT)
+    assert records[0].cost is None
+    with pytest.raises(llmkit.LLMKitError, match=r"pip install 'llmkit\[prices\]'"):
+        UsageLog(cost=True)
+
+
+async def test_the_whole_request_is_kept_only_with_content() -> None:
+    client, records = logged(FakeOpenAI())
+    await client.chat.completions.create(**CHAT)
+    client, with_content = logged(FakeOpenAI(), content=True)
+    await client.chat.completions.create(**CHAT, seed=1)
+    assert records[0].body is None
+    assert with_content[0].body == {**CHAT, "seed": 1}
+    assert dataclasses.asdict(with_content[0])["body"] == {**CHAT, "seed": 1}

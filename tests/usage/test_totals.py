@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 
 import pytest
@@ -54,3 +55,16 @@ def test_usages_add_up_and_an_unknown_price_makes_the_sum_unknown() -> None:
 def test_usage_survives_json(cost: Decimal | None) -> None:
     usage = Usage(calls=1, input_tokens=2, cost=cost)
     assert Usage.from_json(usage.to_json()) == usage
+
+
+def test_a_service_tier_is_billed_as_such() -> None:
+    flex = Usage.of(CHAT, model="gpt-5", service_tier="flex").cost
+    assert flex is not None
+    assert flex * 2 == Usage.of(CHAT, model="gpt-5").cost
+
+
+def test_without_the_extra_the_cost_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    monkeypatch.setattr("llmkit.usage.prices._remembered", {})
+    counted = Usage.of(CHAT, model="gpt-4o-mini")
+    assert (counted.total_tokens, counted.cost) == (110, None)

@@ -20,6 +20,7 @@ from llmkit.tools.loop.steps import Announced, ReasoningDelta, RefusalDelta, Tex
 from llmkit.tools.loop.wire import JSONObject, assistant_message, sendable
 from llmkit.tools.result import ToolResult
 from llmkit.usage.totals import Usage
+from llmkit.usage.tracking import track_usage
 
 _KINDS = frozenset({"function", "custom", None})  # some servers leave it out
 
@@ -39,18 +40,19 @@ class Chat:
     async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
         """The reply to a request."""
         assembler, told = ToolCallAssembler(), narrator.ids
+        used = track_usage()
         if not body.get("stream"):
-            raw: object = await self._create(**body)
+            raw: object = await used.by(self._create(**body))
         else:
             body = {**body, "stream_options": {"include_usage": True, **(body.get("stream_options") or {})}}
             gathered = Gathered()
-            async with aclosing(followed(await self._create(**body), gathered)) as chunks:
+            async with aclosing(followed(await used.by(self._create(**body)), gathered)) as chunks:
                 async for chunk in chunks:
                     for step in _news(chunk, assembler, narrator):
                         yield step
             raw = gathered.answer
         ids = {place: told[call.index] for place, call in enumerate(assembler.calls) if call.index in told}
-        yield _read(raw, ids)
+        yield _read(raw, ids, cached=used.from_cache > 0)
 
     def restored(self, saved: JSONObject) -> Reply:
         """The reply that was saved as JSON."""
@@ -77,7 +79,7 @@ def _news(chunk: ChatCompletionChunk, assembler: ToolCallAssembler, narrator: Na
     return steps
 
 
-def _read(completion: Any, ids: Mapping[int, str] | None = None) -> Reply:
+def _read(completion: Any, ids: Mapping[int, str] | None = None, *, cached: bool = False) -> Reply:
     choice = completion.choices[0] if isinstance(completion, ChatCompletion) and completion.choices else None
     if choice is None or not choice.message:
         raise NoReply(
@@ -95,7 +97,8 @@ def _read(completion: Any, ids: Mapping[int, str] | None = None) -> Reply:
         refusal=choice.message.refusal,
         reasoning=_reasoning(choice.message),
         finish_reason=choice.finish_reason,
-        usage=Usage.of(completion.usage, model=completion.model),
+        usage=Usage(calls=1) if cached else Usage.of(completion.usage, model=completion.model),
+        cached=cached,
     )
 
 

@@ -170,7 +170,7 @@ class Engine:
         state = self.state
         state.steps += 1
         state.usage += reply.usage
-        state.metered = state.metered and reply.usage.total_tokens > 0
+        state.metered = state.metered and (reply.cached or reply.usage.total_tokens > 0)
         state.to_tell = self._narrator.rest(reply, total=state.usage)
         if reply.calls:
             state.last, state.calls = reply.items, self._calls.opened(reply.calls)

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from llmkit.tools.loop.errors import Limit, ToolLoopLimit, UnknownUsage
-from llmkit.usage.prices import cost
+from llmkit.usage.prices import load
 from llmkit.usage.totals import Usage
 
 
@@ -27,7 +27,7 @@ class Limits:
             _check_count("max_tokens", max_tokens)
         if max_cost is not None:
             max_cost = _dollars(max_cost)
-            cost(model="gpt-4o", input_tokens=1, output_tokens=1)  # raises when the extra is not there
+            load()  # raises when the extra is not there
         return cls(max_steps=max_steps, max_tokens=max_tokens, max_cost=max_cost)
 
     def check(

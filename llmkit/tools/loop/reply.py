@@ -44,6 +44,8 @@ class Reply:
     reasoning: str
     finish_reason: str | None
     usage: Usage
+    cached: bool = False
+    """A cache has given it, so that nothing is billed."""
 
     def parsed(self, response_format: Any) -> Any:
         """The answer as an instance of a type; raises when it cannot be one."""

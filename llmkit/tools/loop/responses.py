@@ -21,6 +21,7 @@ from llmkit.tools.loop.steps import Announced, ReasoningDelta, RefusalDelta, Tex
 from llmkit.tools.loop.wire import JSONObject, output_item, sendable
 from llmkit.tools.result import ToolResult
 from llmkit.usage.totals import Usage
+from llmkit.usage.tracking import track_usage
 
 _SAID: Final[Mapping[str, type[Said]]] = {
     "response.output_text.delta": TextDelta,
@@ -54,22 +55,23 @@ class Responses:
 
     async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
         """The reply to a request; a stream in the background goes on after a lost connection."""
+        used = track_usage()
         if not body.get("stream"):
-            response: object = await self._whole(body)
+            response: object = await self._whole(body, used)
         else:
             gathered, calls = Gathered(), _Calls(narrator)
-            stream = await self._create(**body)
+            stream = await used.by(self._create(**body))
             lasting = resumed(self._client, stream) if body.get("background") else stream
             async with aclosing(followed(lasting, gathered)) as events:
                 async for event in events:
                     for step in _news(event, calls, narrator):
                         yield step
             response = gathered.answer
-        yield self._read(response, narrator.ids)
+        yield self._read(response, narrator.ids, cached=used.from_cache > 0)
 
-    async def _whole(self, body: JSONObject) -> Response:
+    async def _whole(self, body: JSONObject, used: track_usage) -> Response:
         """The response; one that is made in the background is waited for."""
-        response: Response = await self._create(**body)
+        response: Response = await used.by(self._create(**body))
         retrieve: Any = self._client.responses.retrieve
         options = {name: body[name] for name in _OF_ANY_REQUEST if name in body}
         while getattr(response, "status", None) in _UNDER_WAY:
@@ -86,7 +88,7 @@ class Responses:
         callers = {item.get("call_id"): {"caller": item["caller"]} for item in reply if item.get("caller")}
         return [result.message | callers.get(result.call.id, {}) for result in results]
 
-    def _read(self, response: Any, ids: Mapping[int, str] | None = None) -> Reply:
+    def _read(self, response: Any, ids: Mapping[int, str] | None = None, *, cached: bool = False) -> Reply:
         _check(response)
         items = self._items(response, ids or {})
         parts: list[Any] = [part for item in response.output if item.type == "message" for part in item.content]
@@ -99,7 +101,8 @@ class Responses:
             refusal="".join(part.refusal for part in parts if part.type == "refusal") or None,
             reasoning="\n\n".join(part.text for item in thoughts for part in item.content or item.summary or ()),
             finish_reason=_finish_reason(response),
-            usage=Usage.of(response.usage, model=response.model),
+            usage=Usage(calls=1) if cached else Usage.of(response.usage, model=response.model),
+            cached=cached,
         )
 
     def _items(self, response: Response, ids: Mapping[int, str]) -> list[JSONObject]:

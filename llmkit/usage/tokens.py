@@ -1,0 +1,73 @@
+"""What a server says that an answer used, under one set of names. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from llmkit.fields import Fields, values_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """The figures of one answer. What has a name of its own is a part of the input or the output, not more of it."""
+
+    input_tokens: int | None = None
+    """None, like the next two, where no tokens are counted."""
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    """The part of the input read from the provider's prompt cache."""
+    cache_write_tokens: int | None = None
+    """The part of the input written to it."""
+    input_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """The part of the output spent on reasoning."""
+    output_audio_tokens: int | None = None
+    output_image_tokens: int | None = None
+    audio_seconds: float | None = None
+    """Of a recording that is billed by its length."""
+
+
+FIGURES: Final = tuple(field.name for field in fields(TokenUsage))
+"""The names of the figures, which are those of a `CallRecord`, too."""
+
+
+def read_usage(usage: object) -> TokenUsage | None:
+    """The figures of a `usage` of any of the API's answers, a model of the SDK's or its JSON; None without figures.
+
+    Chat says prompt and completion, Responses and images say input and output.
+    """
+    said = values_of(usage)
+    given = _count(said.get("prompt_tokens", said.get("input_tokens")))
+    if given is None:
+        seconds = said.get("seconds")
+        return TokenUsage(audio_seconds=seconds) if isinstance(seconds, int | float) else None
+    made = _count(said.get("completion_tokens", said.get("output_tokens"))) or 0
+    total = _count(said.get("total_tokens"))
+    read = _details(said, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    written = _details(said, "completion_tokens_details", "output_tokens_details")
+    return TokenUsage(
+        input_tokens=given,
+        output_tokens=made,
+        total_tokens=given + made if total is None else total,
+        cached_tokens=_count(read.get("cached_tokens")),
+        cache_write_tokens=_count(read.get("cache_write_tokens")),
+        input_audio_tokens=_count(read.get("audio_tokens")),
+        input_image_tokens=_count(read.get("image_tokens")),
+        reasoning_tokens=_count(written.get("reasoning_tokens")),
+        output_audio_tokens=_count(written.get("audio_tokens")),
+        output_image_tokens=_count(written.get("image_tokens")),
+    )
+
+
+def _details(said: Fields, *names: str) -> Fields:
+    for name in names:
+        if (found := said.get(name)) is not None:
+            return values_of(found)
+    return {}
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value.__class__ is not bool else None
