@@ -42,6 +42,8 @@ Options: TypeAlias = FinalRequestOptions
 DEFAULT_MAX_RETRIES = openai.DEFAULT_MAX_RETRIES
 
 _WORD = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_ID = re.compile(r"[a-z]+[-_]\w*\d\w*")
+"""Such as "chatcmpl-B9MBs8Cj", "run_68abc"."""
 """A fixed part of a path; ids have digits, capitals or dashes."""
 
 
@@ -51,15 +53,21 @@ def random() -> float:
 
 
 def operation(options: Options, base_url: str) -> str:
-    """The name of the endpoint: "/chat/completions" is "chat.completions", GET /models/gpt-4o "models.get"."""
+    """The name of the endpoint: "/chat/completions" is "chat.completions", GET /models/gpt-4o "models.get".
+
+    A POST to the id of a thing changes it: "chat.completions.update".
+    """
     return _operation(options.url.removeprefix(base_url), options.method.lower())
 
 
 @functools.lru_cache(256)
 def _operation(url: str, method: str) -> str:
     path = httpx2.URL(url).path
-    words = [word for word in path.replace("/models/", "/models/-", 1).split("/") if _WORD.fullmatch(word)]
-    return ".".join(words if method == "post" else [*words, method])
+    parts = path.replace("/models/", "/models/-", 1).split("/")
+    words = [word for word in parts if _WORD.fullmatch(word)]
+    if method == "post":
+        return ".".join([*words, "update"] if _ID.fullmatch(parts[-1]) else words)
+    return ".".join([*words, method])
 
 
 def merged_body(options: Options) -> dict[str, Any]:

@@ -67,6 +67,15 @@ class Attempt:
         self._record.headers = response.headers
         self.response = response
 
+    def unused(self) -> object:
+        """An answer in which something is wrong, for it is billed all the same; None when there is none in memory."""
+        if self.response is None or not self.response.is_closed:
+            return None
+        try:
+            return read_json(self.response.content)
+        except (ValueError, RuntimeError):  # no JSON, or closed before it was read
+            return None
+
     def check(self, answer: Any, body: Mapping[str, Any], *, strictly: bool = False) -> Any:
         """The answer to `body`, once; `InvalidResponse` when it lacks what the SDK's types promise."""
         if not self._checked:

@@ -23,6 +23,7 @@ from llmkit.streaming.taps import observed, tap, watch_loaded
 from llmkit.streaming.watch import Watch
 from llmkit.structure import invalid_response, is_checked, is_no_stream
 from llmkit.tagging import current_tags
+from llmkit.usage.tokens import FIGURES
 from llmkit.usage.tracking import track
 
 
@@ -85,6 +86,7 @@ class Call:
 
     async def _send(self, request: Request) -> Any:
         this = Attempt(request, self.uploads)
+        self._keep_figures()
         options = self._options_for(request, this)
         outer = attempt.current.get()
         attempt.current.set(this)
@@ -93,6 +95,7 @@ class Call:
         except Exception as error:
             invalid = this.unreadable(error) if self._checked else None
             self._note_failure(invalid or error, request)
+            note_answer(self.record, this.unused())
             if invalid is not None:
                 raise invalid from None  # the error's own text may quote the answer
             raise
@@ -106,6 +109,13 @@ class Call:
         _sdk.count_retries_taken(result, request.retries_taken)
         self._observe(result, this.response, request)
         return result
+
+    def _keep_figures(self) -> None:
+        """Those of an earlier attempt, whose answer could not be used, or was not wanted by a layer above."""
+        record = self.record
+        if record.total_tokens or record.audio_seconds:
+            figures = ((name, getattr(record, name)) for name in FIGURES)
+            record.earlier = {name: figure for name, figure in figures if figure is not None}
 
     async def _respond(self, content: bytes, headers: Mapping[str, str]) -> Any:
         how = self._client, self._cast_to, self._options
@@ -173,7 +183,7 @@ class Call:
     def _observe(self, result: Any, parsed: Any, request: Request) -> None:
         """Take note of an answer; `parsed` is the HTTP response of one that is a model."""
         record = self.record
-        record.error = record.error_code = None  # an earlier attempt's
+        record.error = record.error_code = record.response_model = record.service_tier = None  # an earlier attempt's
         self._observed = result
         response = _sdk.response_of(result)
         if response is None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from openai.types import CreateEmbeddingResponse
+from openai.types.create_embedding_response import Usage
 
 from llmkit.errors import InvalidResponse
+from llmkit.fields import values_of
 from llmkit.tokens import count_request, upper_bound
 
 
@@ -100,12 +102,20 @@ def _index(item: Any) -> int:
 
 
 def _usages(answer: CreateEmbeddingResponse, tokens: Sequence[int]) -> list[Any]:
-    usage = cast("Any", answer.usage)  # some servers send none
-    prompt, total = getattr(usage, "prompt_tokens", None), getattr(usage, "total_tokens", None)
-    if type(prompt) is not int or type(total) is not int:
-        return [usage] * len(tokens)
-    pairs = zip(shares(prompt, tokens), shares(total, tokens), strict=True)
-    return [usage.model_copy(update={"prompt_tokens": mine, "total_tokens": all_mine}) for mine, all_mine in pairs]
+    """Some servers send none, or not all; what is no whole number cannot be shared, and would count for each call."""
+    figures = {name: value for name, value in values_of(answer.usage).items() if type(value) is int}
+    if "prompt_tokens" in figures:
+        figures.setdefault("total_tokens", figures["prompt_tokens"])
+    if not figures:
+        return [None] * len(tokens)
+    parts = zip(*(shares(figure, tokens) for figure in figures.values()), strict=True)
+    return [Usage.construct(**dict(zip(figures, mine, strict=True))) for mine in parts]
+
+
+def usage_of(answers: Sequence[CreateEmbeddingResponse]) -> dict[str, int]:
+    """What answers that `split_answer` gave have used together."""
+    figures = [values_of(answer.usage) for answer in answers]
+    return {name: sum(each[name] for each in figures) for name in figures[0]}
 
 
 def shares(total: int, weights: Sequence[int]) -> list[int]:

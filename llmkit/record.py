@@ -215,6 +215,8 @@ class CallRecord:
         """The last answer itself, for a layer that keeps its bytes; gone when the call is over, like `headers`."""
         self.on_event: Callable[[object], None] | None = None
         """Told of each event of a stream, by a layer that must not fail; gone when the call is over, too."""
+        self.earlier: dict[str, int | float] = {}
+        """The figures of earlier attempts, which were billed and whose answers could not be used."""
         self._sinks: list[Sink] = []
         self._began = runtime.monotonic()
         self.started_at = runtime.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ _MOST_AHEAD: Final = 4_194_304
 """Bytes of "-wal" that stay when a larger transaction is over; SQLite itself empties it into the file at about that."""
 _MAKING: Final = Lock()
 """Held while a file is made, as closing it drops the locks that other threads may have on it by then."""
+_ADDRESS: Final = re.compile(r"[A-Za-z][\w+.-]+:/")
+"""How a URL begins, also one that was made a `Path`; the name of a disk is one letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,8 @@ class FileKind:
     """The class that keeps such files: "SQLiteLedger"."""
     instead: str
     """What needs no file: "MemoryLedger() for a budget of one process"."""
+    on_server: str
+    """The class that keeps the same on a server: "RedisLedger"."""
     application: int
     """SQLite's application_id, which tells them from the files of other programs."""
     schema: tuple[str, ...]
@@ -62,6 +67,10 @@ class SQLiteFile:
             raise ValueError(f"timeout={timeout!r} must be above 0 and at most {_LONGEST:_} seconds")
         if os.fspath(path) in {"", ":memory:"}:
             raise ValueError(f"path={os.fspath(path)!r} is no file; use {kind.instead}")
+        if is_address(path):  # which may hold a password
+            raise kind.error(
+                f"{kind.name} cannot be used: that is the address of a server, and no file; use {kind.on_server}"
+            )
         self._path = os.path.abspath(path)
         self._kind = kind
         self._timeout = timeout
@@ -165,6 +174,11 @@ class SQLiteFile:
 
     def _unavailable(self, reason: str) -> LLMKitError:
         return self._kind.error(f"{self._kind.name} {self._path} cannot be used: {reason}")
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a URL, and no path."""
+    return _ADDRESS.match(os.fspath(path)) is not None
 
 
 def _make_private(path: str) -> None:

@@ -42,8 +42,9 @@ class tags(Scope[Mapping[str, Tag]]):
 
 def checked_per(per: str | Iterable[str] | None) -> tuple[str, ...]:
     """The names of tags that keep users apart, in one order; ValueError for what cannot be names of tags."""
-    names = () if per is None else (per,) if isinstance(per, str) else tuple(per)
-    if len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
+    per = () if per is None else per
+    names = (per,) if isinstance(per, str) or not isinstance(per, Iterable) else tuple(per)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"per={per!r} must be the name of a tag or a tuple of them, each once")
     return tuple(sorted(names))
 

@@ -14,6 +14,7 @@ KIND = FileKind(
     name="the diary",
     owner="Diary",
     instead="a notebook",
+    on_server="a newspaper",
     application=4711,
     schema=("CREATE TABLE days (said TEXT)",),
     error=DiaryUnavailable,

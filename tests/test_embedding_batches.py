@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 
-from llmkit.embedding_batches import count_inputs, merged_body, read_inputs, shares, split_answer
+from llmkit.embedding_batches import count_inputs, merged_body, read_inputs, shares, split_answer, usage_of
 from llmkit.errors import InvalidResponse
 from llmkit.tokens import count_text
 
@@ -114,6 +114,40 @@ def test_a_server_without_usage_has_none_split() -> None:
     answers = split_answer(answer([5.0, 6.0], usage=None), parts, [1, 1])
     assert answers is not None
     assert [mine.usage for mine in answers] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 7}, [(5, 5), (2, 2)]),
+        ({"prompt_tokens": 7, "total_tokens": None}, [(5, 5), (2, 2)]),
+        ({"prompt_tokens": 7, "total_tokens": 14, "prompt_tokens_details": {"cached_tokens": 7}}, [(5, 9), (2, 5)]),
+        ({"total_tokens": 7}, [(None, 5), (None, 2)]),
+    ],
+)
+def test_each_figure_of_a_usage_that_is_not_whole_is_shared(usage: dict[str, Any], expected: list[Any]) -> None:
+    answers = split_answer(answer([5.0, 6.0], usage=usage), [read_inputs("a"), read_inputs("b")], [2, 1])
+    assert answers is not None
+    shared = [mine.usage.to_dict() for mine in answers]
+    assert [(mine.get("prompt_tokens"), mine.get("total_tokens")) for mine in shared] == expected
+    assert all("prompt_tokens_details" not in mine for mine in shared)  # of all, it would count for each
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": "7"}, {"prompt_tokens": 7.5, "total_tokens": True}, "7 tokens"])
+def test_figures_that_cannot_be_shared_are_nobodys(usage: object) -> None:
+    answers = split_answer(answer([5.0, 6.0], usage=usage), [read_inputs("a"), read_inputs("b")], [2, 1])
+    assert answers is not None
+    assert [mine.usage for mine in answers] == [None, None]
+    assert usage_of(answers) == {}
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8))
+def test_the_shares_are_together_what_was_billed(tokens: list[int]) -> None:
+    parts = [read_inputs("a") for _ in tokens]
+    usage = {"prompt_tokens": 10, "completion_tokens": 0}
+    answers = split_answer(answer([1.0] * len(tokens), usage=usage), parts, tokens)
+    assert answers is not None
+    assert usage_of(answers) == {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}
 
 
 @pytest.mark.parametrize("data", [[], None, [{"object": "embedding", "index": 0, "embedding": [1.0]}]])

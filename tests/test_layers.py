@@ -14,8 +14,8 @@ ROOT = Path(llmkit.__file__).parent
 
 # Lower layers first; a module may import from its own line and from those above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "fields", "figures", "forks", "pauses", "runtime", "tokens"},
-    {"usage.looks", "usage.prices", "usage.rates", "usage.tokens", "usage.totals"},
+    {"_lazy", "errors", "fields", "figures", "forks", "pauses", "runtime", "tokens", "unseen"},
+    {"usage.prices", "usage.rates", "usage.tokens", "usage.totals"},
     {
         "scopes",
         "retries",
@@ -30,6 +30,7 @@ LAYERS = [
     {"streaming.surrogates", "context", "prompts"},
     {"tools"},
     {"record"},
+    {"usage.looks"},
     {"request", "log", "streaming", "structure", "guidance"},
     {"sync", "_sdk", "expected", "redis_server", "sqlite_lanes", "stream_usage"},
     {"sqlite_file"},
@@ -71,12 +72,13 @@ PURE = {
     "telemetry.asked",
     "telemetry.messages",
     "telemetry.names",
-    "usage.looks",
+    "unseen",
     "usage.postgres_table",
     "usage.rates",
     "usage.report.details",
     "usage.report.figures",
     "usage.rows",
+    "usage.rules",
     "usage.tokens",
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from diary import KIND, DiaryUnavailable, said, say
 
-from llmkit.sqlite_file import SQLiteFile
+from llmkit.sqlite_file import SQLiteFile, is_address
 
 
 @pytest.fixture
@@ -36,6 +36,23 @@ def test_the_arguments_are_checked_before_anything_is_made(path: Path) -> None:
     with pytest.raises(ValueError, match="path='' is no file; use a notebook"):
         SQLiteFile("", KIND, timeout=1)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_address_of_a_server_is_refused_and_not_shown(kind: Callable[[str], str | Path]) -> None:
+    with pytest.raises(
+        DiaryUnavailable, match=r"that is the address of a server, and no file; use a newspaper$"
+    ) as caught:
+        SQLiteFile(kind("postgresql://u:kingfisher@h/d"), KIND, timeout=1)
+    assert "kingfisher" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("redis://h", True), ("file:/x", True), ("C:/x", False), ("C:\\x", False), ("/a:/b", False), ("a/b", False)],
+)
+def test_an_address_is_told_from_a_path(path: str, expected: bool) -> None:
+    assert is_address(path) is expected
 
 
 def test_what_is_written_is_read_and_marked_as_ones_own(path: Path, file: SQLiteFile) -> None:

@@ -102,7 +102,7 @@ def test_the_order_of_the_tags_does_not_matter(per: Any, expected: tuple[str, ..
     assert checked_per(per) == expected
 
 
-@pytest.mark.parametrize("per", [("user", "user"), ("user", 1), "", ("",)])
+@pytest.mark.parametrize("per", [("user", "user"), ("user", 1), "", ("",), 5, [["user"]]])
 def test_what_cannot_be_tags_is_refused(per: Any) -> None:
     with pytest.raises(ValueError, match=r"per=.* must be the name of a tag"):
         checked_per(per)

@@ -9,7 +9,7 @@ from llmkit.budgets.limits import nano_dollars
 from llmkit.errors import UnknownPrice
 from llmkit.record import CallRecord, logger
 from llmkit.usage.billing import cost_of
-from llmkit.usage.prices import cost, load
+from llmkit.usage.prices import load, rates
 from llmkit.usage.tokens import TokenUsage
 
 Price = Callable[..., Decimal | None]
@@ -28,13 +28,15 @@ class Pricing:
         self._refuse_unknown = refuse_unknown
         self._unknown: set[str] = set()
 
-    def before(self, model: str | None, *, input_tokens: int, output_tokens: int) -> int | None:
+    def before(
+        self, model: str | None, *, input_tokens: int, output_tokens: int, base_url: str | None = None
+    ) -> int | None:
         """What the call may cost; where nobody knows, `UnknownPrice` or None, as the budget wants it."""
         counts = TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens)
         found = None
         if isinstance(model, str):
             found = self._own(model, counts)
-            found = cost(counts, model) if found is None else found
+            found = _expected(counts, model, base_url) if found is None else found
         if found is None and self._refuse_unknown:
             raise UnknownPrice(
                 f"the price of {_called(model)} is not known, so a budget of dollars cannot count it; give "
@@ -78,3 +80,10 @@ class Pricing:
 
 def _called(model: str | None) -> str:
     return repr(model) if isinstance(model, str) else "a request without a model"
+
+
+def _expected(counts: TokenUsage, model: str, base_url: str | None) -> Decimal | None:
+    found = rates(model, base_url=base_url)
+    if found is None:
+        return None
+    return Decimal(0) if found.by_length else found.cost(counts)  # how long a recording is, the answer will say

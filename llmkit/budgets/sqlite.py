@@ -16,6 +16,7 @@ _FILE: Final = FileKind(
     name="the budget's ledger",
     owner="SQLiteLedger",
     instead="MemoryLedger() for a budget of one process",
+    on_server="RedisLedger",
     application=0x6C6C6D62,  # "llmb"
     schema=(
         "CREATE TABLE spent (scope TEXT NOT NULL, name TEXT NOT NULL, window TEXT NOT NULL, amount INTEGER NOT NULL,"

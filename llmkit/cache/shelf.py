@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
 import httpx2
@@ -19,11 +18,10 @@ from llmkit.cache.replay import answer_of, events_of, replayed
 from llmkit.cache.stats import CacheStats, saved_by
 from llmkit.cache.store import CacheStore
 from llmkit.cache.trouble import Trouble, Unavailable
-from llmkit.errors import LLMKitError
 from llmkit.record import CacheState, CallRecord, logger
 from llmkit.request import Request
 from llmkit.streaming.received import Received
-from llmkit.usage.billing import cost_of
+from llmkit.usage.billing import known_cost
 
 T = TypeVar("T")
 Facts = Callable[[], Mapping[str, Any]]
@@ -152,7 +150,7 @@ class Shelf:
             tags=dict(request.tags),
             input_tokens=record.input_tokens or 0,
             output_tokens=record.output_tokens or 0,
-            cost=_cost(record),
+            cost=known_cost(record),
             **facts(),
         )
 
@@ -223,14 +221,6 @@ def note_miss(record: CallRecord) -> None:
     record.saved_cost = record.similar = None
     if record.total_tokens == 0:
         record.input_tokens = record.output_tokens = record.total_tokens = None
-
-
-def _cost(record: CallRecord) -> Decimal | None:
-    """What the answer was billed, if that can be known here."""
-    try:
-        return cost_of(record)
-    except LLMKitError:  # the extra is not there
-        return None
 
 
 def _now() -> float:

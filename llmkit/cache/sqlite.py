@@ -18,6 +18,7 @@ _FILE: Final = FileKind(
     name="the cache",
     owner="SQLiteStore",
     instead="MemoryStore() for a cache of one process",
+    on_server="RedisStore",
     application=0x6C6C6D61,  # "llma"; "llmc" are conversations
     schema=(
         "CREATE TABLE entries (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, created REAL NOT NULL, expires REAL,"

@@ -14,6 +14,7 @@ from llmkit.cli.options import Json, Model, OlderThan, Prefix, Store, Tag, not_e
 from llmkit.cli.output import print_facts, print_json, print_table, say
 from llmkit.cli.summary import COLUMNS_OF_MODELS, Summary
 from llmkit.cli.warm import warm
+from llmkit.unseen import printable
 
 if TYPE_CHECKING:
     from llmkit.cache.store import CacheStore
@@ -93,7 +94,7 @@ def show(
         return
     print_facts(facts(found, now=time.time()))
     if answer:
-        typer.echo("\n" + units.printable(text["answer"]))
+        typer.echo("\n" + printable(text["answer"]))
 
 
 @cache.command()

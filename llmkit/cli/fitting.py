@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from rich.cells import cell_len, set_cell_size
 
 from llmkit.cli.output import print_table, terminal
-from llmkit.cli.units import in_line
+from llmkit.unseen import in_line
 
 T = TypeVar("T")
 _GAP = 2

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from llmkit.cli.units import in_line
+from llmkit.unseen import in_line
 
 _MOST_FITTED: Final = 1_000
 """Rows whose columns are made to fit the terminal; more take a millisecond each."""

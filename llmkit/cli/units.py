@@ -1,4 +1,4 @@
-"""Durations, sizes, sums and texts, as people write and read them. Pure."""
+"""Durations, sizes and sums, as people write and read them. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Final
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What would move the cursor, colour, hide or turn around the rest of a line, and halves of characters."""
-_BREAKS: Final = re.compile(r"[\t\n]")
 
 
 def parse_duration(text: str) -> float:
@@ -49,17 +46,3 @@ def dollars(amount: Decimal) -> str:
 def entries(count: int) -> str:
     """ "1 entry", "1,200 entries"."""
     return "1 entry" if count == 1 else f"{count:,} entries"
-
-
-def printable(text: str) -> str:
-    """`text` for a terminal, where an answer must do nothing: what is not seen is written out."""
-    return _UNSEEN.sub(_written_out, text)
-
-
-def in_line(text: str) -> str:
-    """`text`, such as a name, as a part of one line."""
-    return _BREAKS.sub(_written_out, printable(text))
-
-
-def _written_out(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]

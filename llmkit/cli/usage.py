@@ -14,6 +14,7 @@ import typer
 from llmkit.cli import periods, usage_options
 from llmkit.cli.options import tags_of
 from llmkit.cli.output import print_json, say
+from llmkit.cli.usage_options import ledger_of
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _REFRESH = 10
 """Seconds after which a page that is served asks for news."""
+_PORT = 8_765
 _MOST = 100
 """Groups of a breakdown, in a document and on a page."""
 
@@ -29,6 +31,7 @@ _MOST = 100
 def usage(
     given: usage_options.Argument = None,
     ledger: usage_options.Ledger = None,
+    table: usage_options.Table = None,
     since: usage_options.Since = "30d",
     until: usage_options.Until = None,
     model: usage_options.Model = None,
@@ -41,26 +44,28 @@ def usage(
     html: usage_options.Html = None,
     export: usage_options.Export = None,
     serve: usage_options.Serve = False,
-    port: usage_options.Port = 8_765,
+    port: usage_options.Port = None,
 ) -> None:
     """What your calls used, cost and saved: by day, by model, by user, by feature.
 
     Prints tables, unless it is to make something else of the calls. Costs are in US dollars, times in UTC.
     """
-    name = given or ledger
-    if name is None:
-        raise typer.BadParameter("name one, such as usage.db, or set LLMKIT_LEDGER", param_hint="LEDGER")
+    name, printed = ledger_of(given or ledger, table), as_document or not (html or export or serve)
+    if by is not None and not printed:
+        raise typer.BadParameter("it is for what is printed; leave it out, or add --json", param_hint="--by")
+    if port is not None and not serve:
+        raise typer.BadParameter("it is of --serve; leave it out, or add that", param_hint="--port")
     chosen = {"model": model, "operation": operation, "outcome": outcome, "tags": tags_of(tag)}
-    asked = _Asked(ledger=name, since=since, until=until, chosen=chosen, top=top, by=by)
+    asked = _Asked(ledger=name, table=table, since=since, until=until, chosen=chosen, top=top, by=by)
     asked.filter()  # what is no time is a usage error, wherever the figures go
     if html is not None:
         asked.write_page(html)
     if export is not None:
         asked.export(export)
-    if as_document or (html is None and export is None and not serve):
-        _print(asked.report(), by=by, top=top, as_document=as_document)
+    if printed:
+        _print(asked, as_document=as_document)
     if serve:
-        asked.serve(port)
+        asked.serve(_PORT if port is None else port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,7 @@ class _Asked:
     """What was asked for, to be answered as of now."""
 
     ledger: str
+    table: str | None
     since: str
     until: str | None
     chosen: dict[str, Any]
@@ -75,6 +81,7 @@ class _Asked:
     by: str | None
 
     def filter(self) -> Filter:
+        from llmkit.usage.report.details import when
         from llmkit.usage.report.figures import Filter
 
         now = time.time()
@@ -84,7 +91,7 @@ class _Asked:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         if first is not None and first >= last:
-            raise typer.BadParameter("--since is not before --until")
+            raise typer.BadParameter(f"--since {self.since} is not before the end of the period, {when(last)}")
         return Filter(since=first, until=None if first is None and self.until is None else last, **self.chosen)
 
     def report(self) -> Report:
@@ -94,10 +101,22 @@ class _Asked:
         with self._opened(wanted) as connection:
             return report(connection, wanted, top=self.top, most=max(self.top, _MOST), step=step)
 
+    def nothing(self) -> str:
+        """What to do when no call fits."""
+        from llmkit.usage.report.opening import is_postgres
+
+        with self._opened(self.filter()) as connection:
+            some = connection.execute("SELECT 1 FROM calls LIMIT 1").fetchone()
+        whole = not is_postgres(self.ledger) or (self.since == "all" and self.until is None)
+        return (
+            "no call fits; leave out a filter, or --since all" if some or not whole else "the ledger has no calls yet"
+        )
+
     def page(self, *, refresh: int | None = None) -> str:
+        from llmkit.usage.report.opening import name_of
         from llmkit.usage.report.page import page
 
-        return page(self.report(), made_at=time.time(), refresh=refresh)
+        return page(self.report(), made_at=time.time(), name=name_of(self.ledger), refresh=refresh)
 
     def write_page(self, path: Path) -> None:
         from llmkit.usage.report.page_file import write_page
@@ -131,19 +150,21 @@ class _Asked:
         from llmkit.usage.report.opening import opened
 
         since = -math.inf if wanted.since is None else wanted.since
-        return opened(self.ledger, since=since, until=math.inf if wanted.until is None else wanted.until)
+        until = math.inf if wanted.until is None else wanted.until
+        return opened(self.ledger, since=since, until=until, table=self.table or "calls")
 
 
-def _print(report: Report, *, by: str | None, top: int, as_document: bool) -> None:
+def _print(asked: _Asked, *, as_document: bool) -> None:
     from llmkit.cli import usage_tables
     from llmkit.cli.usage_overview import print_overview
     from llmkit.usage.report.figures import as_json
 
+    report, by, top = asked.report(), asked.by, asked.top
     known = ("day", "hour", "error", *usage_tables.breakdowns(report))
     if as_document and by is None:
         print_json(as_json(report))
     elif not (as_document or report.totals.calls):
-        _fail("there are no such calls; --since all looks at all there are")
+        _fail(asked.nothing())
     elif by is None:
         print_overview(report)
         usage_tables.print_all(report, most=top)

@@ -6,13 +6,16 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from llmkit.cli.fitting import Column
+from llmkit.cli.fitting import Column, cut
 from llmkit.cli.units import dollars
+from llmkit.unseen import in_line
 from llmkit.usage.report.details import Call, Latency, Trouble
 from llmkit.usage.report.figures import Totals
-from llmkit.usage.report.wording import UNKNOWN, seconds, share
+from llmkit.usage.report.wording import UNKNOWN, roughly, seconds, share, spent
 
 NONE: Final = "(none)"
+_LONGEST: Final = 40
+"""Characters of the tags of a call."""
 
 Line = tuple[str, Totals]
 
@@ -21,11 +24,11 @@ SUMS: Final[tuple[Column[Line], ...]] = (
     Column(title="calls", show=lambda line: f"{line[1].calls:,}"),
     Column(title="tokens", show=lambda line: _tokens(line[1].total_tokens, line[1].estimated), rank=1),
     Column(title="input", show=lambda line: _tokens(line[1].input_tokens, line[1].estimated), rank=3),
-    Column(title="cached", show=lambda line: _share(line[1].cached_share), rank=4),
+    Column(title="prompt cache", show=lambda line: _share(line[1].cached_share), rank=6),
     Column(title="output", show=lambda line: _tokens(line[1].output_tokens, line[1].estimated), rank=3),
     Column(title="failed", show=lambda line: f"{line[1].failed:,}", rank=2),
-    Column(title="refused", show=lambda line: f"{line[1].refused:,}", rank=6),
-    Column(title="hits", show=lambda line: f"{line[1].cached:,}", rank=5),
+    Column(title="refused", show=lambda line: f"{line[1].refused:,}", rank=5),
+    Column(title="from cache", show=lambda line: f"{line[1].cached:,}", rank=4),
 )
 LATENCIES: Final[tuple[Column[Latency], ...]] = (
     Column(title="latency", show=lambda of: of.model or NONE, text=True),
@@ -59,14 +62,12 @@ CALLS: Final[tuple[Column[Call], ...]] = (
 
 def cost(of: Totals) -> str:
     """What it cost; what calls without a known price cost comes on top."""
-    if not of.unpriced:
-        return dollars(of.cost)
-    return f"≥{dollars(of.cost)}" if of.cost else UNKNOWN
+    return spent(of.cost, unpriced=of.unpriced, digits=4)
 
 
 def _tokens(count: int | None, estimated: int) -> str:
     """With a tilde where some of them are an estimate."""
-    return UNKNOWN if count is None else f"{'~' if estimated and count else ''}{count:,}"
+    return UNKNOWN if count is None else roughly(f"{count:,}", estimated and count)
 
 
 def _first(of: Latency, percent: int) -> str:
@@ -79,7 +80,7 @@ def _speed(of: Latency) -> str:
 
 def _tags(call: Call) -> str:
     shown = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in call.tags.items())
-    return " ".join(shown) or "-"
+    return cut(in_line(" ".join(shown)), _LONGEST) or "-"
 
 
 def _share(part: float | None) -> str:

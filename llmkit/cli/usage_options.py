@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -11,6 +12,51 @@ from llmkit.cli.options import not_empty
 
 _CALLS = "Which calls"
 _OUTPUT = "What to make of them"
+
+
+def ledger_of(name: str | None, table: str | None) -> str:
+    """The ledger that was named, if it can be one."""
+    from llmkit.usage.report.opening import is_postgres
+
+    if name is None:
+        raise typer.BadParameter("name one, such as usage.db, or set LLMKIT_LEDGER", param_hint="LEDGER")
+    if is_postgres(name):
+        _check_postgres(name, table)
+    elif "://" in name:  # with a password, perhaps
+        raise typer.BadParameter(
+            "a ledger is a file or a postgresql:// URL; this is another kind of URL", param_hint="LEDGER"
+        )
+    elif table is not None:
+        raise typer.BadParameter("only a postgresql:// ledger has one to choose", param_hint="--table")
+    elif os.path.exists(name) and not os.path.isfile(name):
+        raise typer.BadParameter(f"{name} is no file", param_hint="LEDGER")
+    return name
+
+
+def _check_postgres(url: str, table: str | None) -> None:
+    from llmkit.usage.postgres_server import PostgresServer
+    from llmkit.usage.postgres_table import Table
+
+    try:
+        Table(table or "calls")
+        PostgresServer(url, timeout=1)  # which connects only when it is asked something
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _outcome(name: str | None) -> str | None:
+    from llmkit.record import Outcome
+
+    if name is not None and name not in get_args(Outcome):
+        raise typer.BadParameter(f"{name!r} is none; there are {', '.join(get_args(Outcome))}")
+    return name
+
+
+def _not_stdout(path: Path | None) -> Path | None:
+    if path == Path("-"):
+        raise typer.BadParameter("a page goes to a file, such as report.html")
+    return path
+
 
 Argument = Annotated[
     str | None, typer.Argument(callback=not_empty, metavar="LEDGER", help="The same as --ledger.", show_default=False)
@@ -23,6 +69,10 @@ Ledger = Annotated[
         metavar="LEDGER",
         help="The file of a LedgerSink, or the postgresql:// URL of a PostgresSink.",
     ),
+]
+Table = Annotated[
+    str | None,
+    typer.Option("--table", callback=not_empty, metavar="NAME", help="Of a PostgresSink that has another than calls."),
 ]
 Since = Annotated[
     str,
@@ -49,7 +99,7 @@ Operation = Annotated[
 Outcome = Annotated[
     str | None,
     typer.Option(
-        callback=not_empty,
+        callback=_outcome,
         metavar="NAME",
         help="That ended so: ok, cached, cut, cancelled, refused or failed.",
         rich_help_panel=_CALLS,
@@ -64,16 +114,25 @@ By = Annotated[
     typer.Option(
         callback=not_empty,
         metavar="WHAT",
-        help="One table alone: by day, hour, model, operation, key, error, or a tag such as user.",
+        help="Print one table alone: by day, hour, model, operation, key, error, or a tag such as user.",
         rich_help_panel=_OUTPUT,
     ),
 ]
 Top = Annotated[
     int,
-    typer.Option(min=1, max=100_000, metavar="N", help="At most so many lines in a table.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        min=1,
+        max=100_000,
+        metavar="N",
+        help="Lines of a table; how many of the dearest calls.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_OUTPUT)]
-Html = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to look at.", rich_help_panel=_OUTPUT)]
+Html = Annotated[
+    Path | None,
+    typer.Option(callback=_not_stdout, metavar="FILE", help="Write a page to look at.", rich_help_panel=_OUTPUT),
+]
 Export = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the calls: a .csv, .jsonl or .parquet file.", rich_help_panel=_OUTPUT),
@@ -83,6 +142,8 @@ Serve = Annotated[
     typer.Option("--serve", help="Show the page on localhost, always up to date.", rich_help_panel=_OUTPUT),
 ]
 Port = Annotated[
-    int,
-    typer.Option(min=0, max=65_535, metavar="N", help="Of --serve; 0 takes a free one.", rich_help_panel=_OUTPUT),
+    int | None,
+    typer.Option(
+        min=0, max=65_535, metavar="N", help="Of --serve, or else 8765; 0 takes a free one.", rich_help_panel=_OUTPUT
+    ),
 ]

@@ -11,7 +11,7 @@ from llmkit.cli.units import dollars
 from llmkit.cli.usage_columns import cost
 from llmkit.usage.report.details import Accuracy, CacheUse, Effort, Latency, when
 from llmkit.usage.report.figures import DAY, Filter, Report, Totals
-from llmkit.usage.report.wording import seconds, share, times
+from llmkit.usage.report.wording import roughly, seconds, share, times
 
 _BESIDE = 26
 """Columns of a line that bars do not have: the name before them, the highest value behind."""
@@ -31,12 +31,21 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "calls", _with_parts(f"{of.calls:,}", _outcomes(of))
     cached = f" ({share(of.cached_share)} cached)" if of.cached_tokens else ""
     reasoned = f" ({of.reasoning_tokens:,} reasoning)" if of.reasoning_tokens else ""
-    yield "tokens", f"{of.total_tokens:,}: {of.input_tokens:,} input{cached}, {of.output_tokens:,} output{reasoned}"
+    total, given, made = (
+        roughly(f"{count:,}", of.estimated) for count in (of.total_tokens, of.input_tokens, of.output_tokens)
+    )
+    yield "tokens", f"{total}: {given} input{cached}, {made} output{reasoned}"
     if of.estimated:
         yield "", f"estimated in {times(of.estimated, 'call')}, for which the server sent no figures (~)"
     yield "cost", cost(of)
     if of.unpriced:
-        yield "", f"not known for {times(of.unpriced, 'call')}, whose model has no price; see register_price"
+        yield (
+            "",
+            (
+                f"not known for {times(of.unpriced, 'call')}: install llmkit[prices] where they are made, "
+                "or register_price their model (it holds for calls from then on)"
+            ),
+        )
     yield from _behaviour(report)
 
 

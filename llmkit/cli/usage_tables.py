@@ -11,6 +11,7 @@ from llmkit.cli.fitting import Column, print_fitted
 from llmkit.cli.periods import STEPS
 from llmkit.cli.usage_columns import CALLS, ERRORS, LATENCIES, NONE, REFUSALS, SUMS, Line
 from llmkit.usage.report.figures import DAY, Breakdown, Report, Slot, Totals
+from llmkit.usage.report.wording import named
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ def _print_further(columns: Sequence[Column[T]], things: Sequence[T]) -> None:
 
 
 def _print_breakdown(of: Breakdown, *, most: int) -> None:
-    lines = [(NONE if group.name is None else group.name, group.totals) for group in of.groups[:most]]
+    lines = [(named(group.name, NONE), group.totals) for group in of.groups[:most]]
     hidden = [group.totals for group in of.groups[most:]] + ([] if of.rest is None else [of.rest])
     if hidden:
         others = len(of.groups[most:]) + of.others

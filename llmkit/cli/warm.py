@@ -13,7 +13,7 @@ import typer
 
 from llmkit.cli.options import Json, Store, duration, opened
 from llmkit.cli.output import print_json, say
-from llmkit.cli.units import in_line
+from llmkit.unseen import in_line
 
 if TYPE_CHECKING:
     from llmkit.cache.store import CacheStore

@@ -16,7 +16,7 @@ from llmkit.conversation.records import JSONObject
 from llmkit.streaming.gather_chat import ChatGatherer
 from llmkit.tools.loop.wire import assistant_message, sendable
 from llmkit.usage.totals import Usage
-from llmkit.usage.tracking import track_usage
+from llmkit.usage.tracking import OneCall
 
 RunTools: TypeAlias = Callable[[JSONObject], Awaitable[list[JSONObject]]]
 """The messages that answer the tool calls of an assistant message."""
@@ -58,7 +58,7 @@ class RunningTurn:
     async def answer(self) -> ChatCompletion:
         """Call the model, and the tools it asks for, until it answers."""
         for _ in range(self._max_steps):
-            used = track_usage()
+            used = OneCall()
             reply: ChatCompletion = await used.by(self._create(**self._make_body(self.messages)))
             if await self._take(reply, used):
                 return reply
@@ -67,7 +67,7 @@ class RunningTurn:
     async def texts(self) -> AsyncGenerator[str, None]:
         """The same as a stream that yields the pieces of text."""
         for _ in range(self._max_steps):
-            gatherer, used = ChatGatherer(), track_usage()
+            gatherer, used = ChatGatherer(), OneCall()
             async with aclosing(self._pieces(gatherer, used)) as pieces:
                 async for piece in pieces:
                     self._heard.append(piece)
@@ -83,7 +83,7 @@ class RunningTurn:
         self.complete = False
         return len(self.messages) > 1
 
-    async def _pieces(self, gatherer: ChatGatherer, used: track_usage) -> AsyncGenerator[str, None]:
+    async def _pieces(self, gatherer: ChatGatherer, used: OneCall) -> AsyncGenerator[str, None]:
         body = {"stream_options": {"include_usage": True}, **self._make_body(self.messages)}
         arrived = False
         async with await used.by(self._create(**body, stream=True)) as chunks:
@@ -96,9 +96,9 @@ class RunningTurn:
         if not arrived:
             raise _no_answer()
 
-    async def _take(self, reply: ChatCompletion, used: track_usage) -> bool:
+    async def _take(self, reply: ChatCompletion, used: OneCall) -> bool:
         """Add the reply and the results of its tool calls; True when it is the answer."""
-        self.usage += Usage(calls=1) if used.from_cache else Usage.of(reply.usage, model=reply.model)
+        self.usage += used.usage(reply)
         if not reply.choices:
             raise _no_answer()
         message = sendable(assistant_message(reply.choices[0].message))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import anyio.lowlevel
 import openai
+from openai.types import CreateEmbeddingResponse
 
 from llmkit import _sdk
-from llmkit.embedding_batches import Inputs, count_inputs, merged_body, read_inputs, split_answer
+from llmkit.embedding_batches import Inputs, count_inputs, merged_body, read_inputs, split_answer, usage_of
 from llmkit.errors import copy_of
 from llmkit.request import CallNext, Middleware, Request
-from llmkit.streaming.facts import note_answer
+from llmkit.streaming.facts import note_answer, note_usage
 
 _ONES_FAULT = (400, 413, 422)
 """Statuses by which one bad input fails a request: each call then asks for itself."""
@@ -29,8 +30,8 @@ def batch_embeddings(*, window: float = 0.005, max_inputs: int = 2048, max_token
 
     When the API rejects the merged request (400, 413, 422), each call is sent by itself, so a bad input fails only
     its own caller. Any other error goes to all of them. The record of the call that sends has the attempts, those of
-    the others have none. Put it above `Retry` and `RateLimit`, which then see one request, and below `Cache` and
-    `Budget`, which then see each call.
+    the others have none; it also has the usage of those that are cancelled while it waits for the answer. Put it above
+    `Retry` and `RateLimit`, which then see one request, and below `Cache` and `Budget`, which then see each call.
     """
     if not window >= 0:
         raise ValueError(f"window={window!r} must be 0 or more seconds")
@@ -156,13 +157,14 @@ class BatchEmbeddings:
             self._close(batch)
             calls = [*batch.calls]
         if len(calls) > 1:
-            await _answer_all(calls, batch.sender.request, call_next)
+            await _answer_all(batch, calls, call_next)
         for call in calls:
             call.woken.set()
 
 
-async def _answer_all(calls: Sequence[_Waiting], request: Request, call_next: CallNext) -> None:
+async def _answer_all(batch: _Batch, calls: Sequence[_Waiting], call_next: CallNext) -> None:
     """Send the calls as one request and give each its outcome; none when it shall ask for itself."""
+    request = batch.sender.request
     parts = [call.inputs for call in calls]
     # Before the request: who is cancelled while counting has paid nothing yet.
     tokens = await request.runtime.run_blocking(lambda: count_inputs(parts, request.model or ""))
@@ -178,9 +180,18 @@ async def _answer_all(calls: Sequence[_Waiting], request: Request, call_next: Ca
         if late is not None:  # by a Timeouts above: the others' time ends in the same moment, too soon for a request
             _fail_all(calls, request, late)
         raise
-    for call, mine in zip(calls, answers or (), strict=answers is not None):
-        call.answer = mine
-        note_answer(call.request.record, mine)  # for the layers above; the sender's had the usage of all
+    if answers is not None:
+        _hand_out(batch, dict(zip(calls, answers, strict=True)))
+
+
+def _hand_out(batch: _Batch, answers: Mapping[_Waiting, CreateEmbeddingResponse]) -> None:
+    """Give each call its answer, and its record the usage: the sender's also that of calls which are gone."""
+    here = set(batch.calls)
+    for call in here:
+        call.answer = answers[call]
+        note_answer(call.request.record, call.answer)  # for the layers above; the sender's had the usage of all
+    paid = [answer for call, answer in answers.items() if call is batch.sender or call not in here]
+    note_usage(batch.sender.request.record, usage_of(paid))
 
 
 def _fail_all(calls: Sequence[_Waiting], request: Request, error: Exception) -> None:

@@ -147,7 +147,7 @@ class Budget:
         tokens = await expected_tokens(request, output_tokens=self._output_tokens)
         nanos: int | None = 0
         if self._pricing is not None:
-            nanos = self._pricing.before(request.model, **tokens._asdict())
+            nanos = self._pricing.before(request.model, **tokens._asdict(), base_url=request.base_url)
         hold = _Hold(
             request=request,
             who=chosen(self._per, request.tags),
@@ -178,10 +178,10 @@ class Budget:
             return None
         if record.attempts == hold.attempts and (error is not None or record.total_tokens is None):
             return None  # a layer below answered or refused by itself, and has noted no share in another's request
-        if record.total_tokens is None:
+        if record.total_tokens is None and record.audio_seconds is None:
             return None if error is not None and never_served(error, record) else hold.expected
         nanos = self._paid(hold.request)
-        return Amounts(tokens=max(0, record.total_tokens), nanos=hold.expected.nanos if nanos is None else nanos)
+        return Amounts(tokens=record.total_tokens or 0, nanos=hold.expected.nanos if nanos is None else nanos)
 
     def _paid(self, request: Request) -> int | None:
         if self._pricing is None:

@@ -10,7 +10,7 @@ from llmkit.record import CallRecord, Sink, Starting, check_sinks
 from llmkit.request import CallNext, Request
 from llmkit.stream_usage import StreamUsage
 from llmkit.usage import prices
-from llmkit.usage.billing import cost_of
+from llmkit.usage.billing import known_cost
 
 _PROMPTS = ("messages", "input", "prompt")
 
@@ -58,4 +58,4 @@ class UsageLog:
 
 def _note_cost(record: CallRecord) -> None:
     if record.cost is None and prices.is_loaded():
-        record.cost = cost_of(record)
+        record.cost = known_cost(record)

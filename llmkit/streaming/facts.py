@@ -14,6 +14,7 @@ from llmkit.usage.looks import is_new_usage
 from llmkit.usage.tokens import FIGURES, read_usage
 
 _LAST_OF_A_RESPONSE = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_BEFORE_THE_END = (".delta", ".partial_image")
 _NOT_ENDED = frozenset({"queued", "in_progress"})
 _PLAIN = re.compile(r"[\w.:/@$\[\]-]{1,80}")
 """What a code, a parameter or a model looks like; a sentence has spaces."""
@@ -46,20 +47,26 @@ def note_answer(record: CallRecord, answer: object, reasons: dict[int, str] | No
     record.service_tier = _text(fields, "service_tier") or record.service_tier
     if failure:
         record.error, record.error_code = "APIError", _text(values_of(failure), "code")
-    if (usage := fields.get("usage")) is not None and is_new_usage(record.operation, fields):
+    if (usage := fields.get("usage")) is not None and is_new_usage(record, fields):
         note_usage(record, usage)
 
 
 def note_usage(record: CallRecord, usage: object) -> None:
-    """Record the figures of an answer; none of one from a cache, which was billed when it was made."""
+    """Record the figures of an answer, on top of those of earlier attempts that were billed.
+
+    None of an answer from a cache, which was billed when it was made, and no zeros of a stream that are yet to become
+    more.
+    """
     if record.from_cache:
         return
     counts = read_usage(usage)
-    if counts is None:
+    if counts is None or (record.stream and counts.total_tokens == 0):
         return
     for name in FIGURES:
         setattr(record, name, getattr(counts, name))
-    record.estimated = False
+    for name, before in record.earlier.items():
+        setattr(record, name, (getattr(record, name) or 0) + before)
+    record.estimated = record.estimated and bool(record.earlier)
 
 
 def is_usage_chunk(event: object) -> bool:
@@ -82,7 +89,8 @@ def is_final(event: object) -> bool:
 def announces_its_end(event: object) -> bool:
     """Whether streams of events like this one say when they are over, so that silence means a cut."""
     fields = values_of(event)
-    return fields.get("choices") is not None or (_text(fields, "type") or "").startswith("response.")
+    kind = _text(fields, "type") or ""
+    return fields.get("choices") is not None or kind.startswith("response.") or kind.endswith(_BEFORE_THE_END)
 
 
 def glance(event: object) -> tuple[list[tuple[int, str]], bool]:

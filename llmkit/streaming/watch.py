@@ -19,6 +19,8 @@ from llmkit.tokens.vocabulary import is_loaded
 
 _QUICK = 50_000
 """Characters that are counted in about 5 ms."""
+_OF_TEXT = frozenset({"chat.completions", "completions", "responses"})
+"""Streams of pictures and sound cannot be counted."""
 _PROMPT_KEYS = ("messages", "input", "instructions", "prompt", "tools")
 
 
@@ -97,8 +99,8 @@ class Watch:
         record.complete = whole and record.error is None
         if record.stream and error is None:
             record.hint = self._hint()
-        if record.input_tokens is None and record.stream and any(key in self._body for key in _PROMPT_KEYS):
-            self._estimate()
+        if record.stream and record.operation in _OF_TEXT and not self._body.get("background"):
+            self._complete_figures(whole)
         if record.capture_content:
             record.answer = self._text()
         self._on_end()
@@ -143,6 +145,20 @@ class Watch:
         if record.time_to_first_token is None and record.stream:
             record.time_to_first_token = record.elapsed()
         self._answer[index] += text.encode(errors="replace")
+
+    def _complete_figures(self, whole: bool) -> None:
+        """Estimate what the server has not told: all, or the output since it last did."""
+        record = self.record
+        if record.input_tokens is None:
+            if any(key in self._body for key in _PROMPT_KEYS):
+                self._estimate()
+            return
+        if whole or record.from_cache or record.earlier:
+            return
+        counted = output_tokens(self._text(), str(record.model or ""))
+        if counted > (record.output_tokens or 0):
+            record.output_tokens, record.total_tokens = counted, record.input_tokens + counted
+            record.estimated = True
 
     def _estimate(self) -> None:
         record = self.record

@@ -51,15 +51,9 @@ _OWN_NOT_ZERO: Final = {
 }
 
 
-_SPENT_BEFORE: Final = frozenset({"responses.get"})
-"""Operations whose answers tell the usage of an earlier call."""
-
-
 def answered(record: CallRecord) -> dict[str, Value]:
     """What the conventions have names for. The model and the server are those that were asked in the end."""
-    found = _models(record)
-    if record.operation not in _SPENT_BEFORE:
-        found |= _attributes(record, _TOKENS) | _attributes(record, _PARTS, zero=False)
+    found = _models(record) | _attributes(record, _TOKENS) | _attributes(record, _PARTS, zero=False)
     if record.response_id is not None:
         found["gen_ai.response.id"] = record.response_id
     if record.finish_reasons:
@@ -108,7 +102,7 @@ def billed_tokens(record: CallRecord) -> Iterator[tuple[str, int]]:
     if record.from_cache or record.estimated:
         return
     for kind, count in (("input", record.input_tokens), ("output", record.output_tokens)):
-        if count:
+        if count is not None and count > 0:  # a histogram takes no other
             yield kind, count
 
 

@@ -42,9 +42,12 @@ class Instruments:
         """An event of a stream has come, so long after the one before or after the call."""
         (self._first if first else self._next).record(seconds, attributes, context)
 
-    def done(self, record: CallRecord, attributes: dict[str, Value], context: Context) -> None:
-        """The call is over."""
+    def tokens(self, record: CallRecord, attributes: dict[str, Value], context: Context) -> None:
+        """The call is over, and this is what it was billed."""
         for kind, count in billed_tokens(record):
             self._tokens.record(count, {**attributes, "gen_ai.token.type": kind}, context)
+
+    def duration(self, record: CallRecord, attributes: dict[str, Value], context: Context) -> None:
+        """The call is over, after so long."""
         how = attributes if record.error is None else {**attributes, "error.type": record.error}
         self._duration.record(record.latency or 0.0, how, context)

@@ -29,7 +29,7 @@ _OPERATIONS: Final[Mapping[str, str]] = {
 GENERATING: Final = frozenset({"chat", "text_completion", "generate_content"})
 """Operations by which a model makes something out of a prompt."""
 METERED: Final = GENERATING | {"embeddings", "retrieval"}
-"""Operations that the metrics are about; to list models or to fetch an answer once more is none."""
+"""Operations whose time is measured; to list models or to fetch an answer once more is none."""
 
 _PROVIDERS: Final = (
     ("openai.com", "openai"),

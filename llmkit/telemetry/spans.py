@@ -121,7 +121,7 @@ class OwnSpan(CallSpan):
         self._operation = name
         self._body = request.body
         self._settings = settings
-        self._instruments = settings.instruments if name in METERED else None
+        self._is_timed = name in METERED
         self._gathered = Gathered() if settings.content and request.stream else None
         self._first_event: float | None = None
         self._last_event = 0.0
@@ -137,21 +137,27 @@ class OwnSpan(CallSpan):
         if first:
             self._first_event = now
             self._measured = measured(self.record, self._settings.metric_tags)
-        if self._instruments is not None:
-            self._instruments.event(now - self._last_event, self._measured, self._context, first=first)
+        if self._settings.instruments is not None and self._is_timed:
+            self._settings.instruments.event(now - self._last_event, self._measured, self._context, first=first)
         self._last_event = now
 
     def done(self) -> None:
         """Measure, tell all, and end the span."""
         record, span = self.record, self._span
         try:
-            if self._instruments is not None:
-                about = measured(record, self._settings.metric_tags)
-                self._instruments.done(record, about, self._context)
+            if self._settings.instruments is not None:
+                self._measure(self._settings.instruments)
             self._tell()
             self._tell_answer()
         finally:
             span.end(nanoseconds(record.started_at + (record.latency or 0.0)))
+
+    def _measure(self, instruments: Instruments) -> None:
+        """Tokens count in any operation: what was made in the background is billed by the look that finds it."""
+        about = measured(self.record, self._settings.metric_tags)
+        instruments.tokens(self.record, about, self._context)
+        if self._is_timed:
+            instruments.duration(self.record, about, self._context)
 
     def _tell_answer(self) -> None:
         if not self._span.is_recording():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO, cast
 from urllib.parse import urlsplit
 
 from llmkit.record import CallRecord
+from llmkit.sqlite_file import is_address
 from llmkit.usage import prices
 from llmkit.usage.rows import as_json
 from llmkit.usage.writer import Writer
@@ -50,24 +51,31 @@ class AccessLog:
     cannot be written yet waits for it.
 
     `time` is when the call began, in UTC, and `outcome` is "ok", "cached", "cut" (not whole), "cancelled", "refused"
-    (never sent) or "failed". `host` is the server asked. The other names are those of `CallRecord`; what is unknown is
-    left out. Latencies are seconds, `cost` US dollars.
+    (never sent) or "failed". `host` is the server asked, `key` the last four characters of the key, with a `KeyRing`
+    only. The other names are those of `CallRecord`; what is unknown is left out. Latencies are seconds, `cost` US
+    dollars.
     """
 
     def __init__(self, target: str | os.PathLike[str] | TextIO) -> None:
         prices.load_if_installed()
         if isinstance(target, str | os.PathLike):
+            if is_address(target):  # which may hold a password
+                raise ValueError("target is the address of a server; give the path of a file, or a stream of text")
             self._path = os.path.abspath(target)
             folder = os.path.dirname(self._path)
             if not os.path.isdir(folder) or os.path.isdir(self._path):
                 raise ValueError(f"{self._path!r} cannot be a file; give a name in a folder that is there")
+            self._target: object = self._path
             self._writer: Writer[str] = Writer(self._append, name=f"the access log {self._path}")
         elif callable(getattr(cast("object", target), "write", None)):
-            self._stream = target
+            self._stream = self._target = target
             self._writer = Writer(self._print, name="the access log")
         else:
             kind = type(target).__qualname__
             raise TypeError(f"target={target!r} is of type {kind}; give a path or a stream of text")
+
+    def __repr__(self) -> str:
+        return f"AccessLog({self._target!r})"
 
     def __call__(self, record: CallRecord) -> None:
         """Log the finished call."""
@@ -91,6 +99,11 @@ class AccessLog:
             os.close(file)
 
     def _print(self, lines: list[str]) -> None:
+        binary = getattr(self._stream, "buffer", None)
+        self._stream.flush()
+        if isinstance(getattr(binary, "raw", binary), io.FileIO):  # its buffers would keep a part of what has failed
+            _write_whole(self._stream.fileno(), "".join(lines).encode())
+            return
         self._stream.write("".join(lines))
         self._stream.flush()
 
@@ -98,7 +111,7 @@ class AccessLog:
 def line(record: CallRecord) -> str:
     """The line of a finished call, with its end."""
     event: dict[str, Any] = {
-        "time": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="milliseconds"),
+        "time": _time(record.started_at),
         "outcome": record.outcome,
         "operation": record.operation,
     }
@@ -115,6 +128,12 @@ def line(record: CallRecord) -> str:
     return as_json(event) + "\n"
 
 
+def _time(seconds: float) -> str | None:
+    with suppress(ValueError, OverflowError, OSError):  # no clock says such a thing, a record made by hand might
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return None
+
+
 @lru_cache(maxsize=100)
 def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc.rpartition("@")[2]
@@ -123,10 +142,15 @@ def _host(base_url: str) -> str:
 def _write_whole(file: int, data: bytes) -> None:
     """Append all of it or nothing: the part that a full disk has taken is cut off again."""
     with _alone(file):
-        end = os.fstat(file).st_size
-        if os.write(file, data) < len(data):
-            os.ftruncate(file, end)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        end, left = os.fstat(file).st_size, memoryview(data)
+        try:
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            with suppress(OSError):  # a pipe takes nothing back
+                os.ftruncate(file, end)
+                os.lseek(file, len(left) - len(data), os.SEEK_CUR)
+            raise
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
+from llmkit.errors import LLMKitError
 from llmkit.record import CallRecord
-from llmkit.usage.prices import rates
+from llmkit.usage.prices import own_rates, rates
+from llmkit.usage.rates import Rates
 from llmkit.usage.tokens import FIGURES, TokenUsage
 
 _NOTHING: Final = Decimal(0)
@@ -25,15 +28,25 @@ def cost_of(record: CallRecord) -> Decimal | None:
     if record.input_tokens is None and record.audio_seconds is None:
         return None
     usage = TokenUsage(**dict(zip(FIGURES, _figures(record), strict=True)))
-    for model in (record.response_model, record.sent_model or record.model):
-        if isinstance(model, str):
-            found = rates(
-                model,
-                service_tier=record.service_tier,
-                batch=record.operation == "batches.get",
-                base_url=record.sent_to or record.base_url or None,
-                at=record.started_at,
-            )
-            if found is not None:
-                return found.cost(usage)
-    return None
+    names = [name for name in (record.response_model, record.sent_model or record.model) if isinstance(name, str)]
+    found = next(filter(None, map(own_rates, names)), None) or next(filter(None, _rates(record, names)), None)
+    return None if found is None else found.cost(usage)
+
+
+def _rates(record: CallRecord, models: Iterable[str]) -> Iterator[Rates | None]:
+    for model in models:
+        yield rates(
+            model,
+            service_tier=record.service_tier,
+            batch=record.operation == "batches.get",
+            base_url=record.sent_to or record.base_url or None,
+            at=record.started_at,
+        )
+
+
+def known_cost(record: CallRecord) -> Decimal | None:
+    """The same, and None where genai-prices is not there."""
+    try:
+        return cost_of(record)
+    except LLMKitError:
+        return None

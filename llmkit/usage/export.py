@@ -28,7 +28,7 @@ _FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """How a formula begins, the last four as wide characters (OWASP, "CSV Injection")."""
 
 
-def export_calls(calls: Iterable[Call], path: Path) -> int:
+def export_calls(calls: Iterable[Call], path: str | os.PathLike[str]) -> int:
     """Write the calls into a file whose name ends with .csv, .jsonl or .parquet; how many they were.
 
     The file is there when it is whole, in place of one that was there before, and is for its owner alone. Each call has
@@ -36,12 +36,13 @@ def export_calls(calls: Iterable[Call], path: Path) -> int:
     time in UTC, costs as US dollars. In a CSV a `'` stands before a text that a spreadsheet would run as a formula, and
     lists and tags are JSON, as they are in Parquet, which needs the extra: pip install "llmkit[parquet]".
     """
-    write = _WRITE.get(path.suffix.lower())
+    wanted = Path(path)
+    write = _WRITE.get(wanted.suffix.lower())
     if write is None:
-        raise ValueError(f"the name {path.name!r} does not say the format; let it end with .csv, .jsonl or .parquet")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{str(path)!r} cannot be a file; give a name in a folder that is there")
-    with _appearing(path) as file:
+        raise ValueError(f"the name {wanted.name!r} does not say the format; let it end with .csv, .jsonl or .parquet")
+    if wanted.is_dir() or not wanted.parent.is_dir():
+        raise ValueError(f"{str(wanted)!r} cannot be a file; give a name in a folder that is there")
+    with _appearing(wanted) as file:
         return write(calls, file)
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from itertools import count
-from secrets import token_urlsafe
 from typing import Final
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.figures import check_figures
-from llmkit.forks import begin_anew_in_children
 from llmkit.record import CallRecord, logger
 from llmkit.sqlite_file import FileKind, SQLiteFile
 from llmkit.usage import prices
+from llmkit.usage.call_names import CallNames
 from llmkit.usage.rows import COLUMNS, Kind, Row, fitting, row_of
-from llmkit.usage.writer import Writer
+from llmkit.usage.writer import MOST, MOST_WITH_CONTENT, Writer
 
 _TYPES: Final[dict[Kind, str]] = {
     "text": "TEXT",
@@ -31,6 +29,7 @@ FILE: Final = FileKind(
     name="the ledger",
     owner="LedgerSink",
     instead="a sink of your own",
+    on_server="PostgresSink",
     application=0x6C6C6D75,  # "llmu"
     schema=(
         "CREATE TABLE calls (id INTEGER PRIMARY KEY, call TEXT NOT NULL UNIQUE, "
@@ -64,8 +63,9 @@ class LedgerSink:
     keeps the request and the answer, where `UsageLog(content=True)` takes note of them.
 
     Rows are written in batches by a thread, a quarter of a second after the call and when the process ends. While the
-    file cannot be written to, the last 100,000 wait, and calls go on. Other writers are waited for for `timeout`
-    seconds. Raises `LedgerUnavailable` at once when the file cannot be opened.
+    file cannot be written to, the last 100,000 wait (10,000 with `content=True`), and calls go on. It waits up to
+    `timeout` seconds for other writers, at the end of the process up to 5. Close your streams before that: one that is
+    still open has no row. Raises `LedgerUnavailable` at once when the file cannot be opened.
     """
 
     def __init__(
@@ -82,20 +82,21 @@ class LedgerSink:
         self._file = SQLiteFile(path, FILE, timeout=timeout)
         with self._file.reading():
             pass  # a wrong file is reported here
-        name = f"the ledger {os.fspath(path)}"
-        self._writer: Writer[Row] = Writer(_Table(self._file, keep_days, name).write, name=name)
+        self._path = os.fspath(path)
+        name = f"the ledger {self._path}"
+        self._writer: Writer[Row] = Writer(
+            _Table(self._file, keep_days, name).write, name=name, most_waiting=MOST_WITH_CONTENT if content else MOST
+        )
         self._content = content
+        self._names = CallNames()
         prices.load_if_installed()
-        begin_anew_in_children(self)
 
-    def begin(self) -> None:
-        """Name calls as no other process, fork, machine or restart does."""
-        self._prefix = token_urlsafe(9)
-        self._number = count(1).__next__
+    def __repr__(self) -> str:
+        return f"LedgerSink({self._path!r})"
 
     def __call__(self, record: CallRecord) -> None:
         """Keep the finished call."""
-        self._writer.put(row_of(f"{self._prefix}-{self._number()}", record, content=self._content))
+        self._writer.put(row_of(self._names.next(), record, content=self._content))
 
     def flush(self, timeout: float | None = 5.0) -> bool:
         """Write the rows that wait; whether that has worked within `timeout` seconds."""

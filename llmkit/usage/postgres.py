@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterator, Sequence
-from itertools import count
-from secrets import token_urlsafe
+from threading import main_thread
 from typing import Any, Final
 
 from llmkit.errors import PostgresUnavailable
 from llmkit.figures import check_figures
-from llmkit.forks import begin_anew_in_children
 from llmkit.record import CallRecord, logger
 from llmkit.usage import postgres_table, prices
+from llmkit.usage.call_names import CallNames
 from llmkit.usage.postgres_server import PostgresServer
 from llmkit.usage.postgres_table import Table
 from llmkit.usage.rows import Row, row_of
-from llmkit.usage.writer import Writer
+from llmkit.usage.writer import MOST, MOST_WITH_CONTENT, Writer
 
 _EVERY: Final = 1.0
 """Seconds between batches: each is a commit of a server that many processes share."""
@@ -32,9 +31,10 @@ class PostgresSink:
     """Keeps each call as a row of `table` of a PostgreSQL server, which is made when it is not there.
 
     `dsn` is "postgresql://user:password@host:5432/database"; libpq's variables and password file hold, too. Rows are
-    written in batches, each command within `timeout` seconds, and no call waits for them. While the server is away they
-    wait. `keep_days` drops older rows; `content=True` keeps prompts and answers of calls whose UsageLog has
-    `content=True`. Columns are named as the fields of `CallRecord`; costs are whole nano-dollars, NULL when unknown.
+    written in batches, each command within `timeout` seconds, and no call waits for them. While the server is away the
+    last 100,000 wait (10,000 with `content=True`). `keep_days` drops older rows; `content=True` keeps prompts and
+    answers of calls whose UsageLog has `content=True`. Columns are named as the fields of `CallRecord`; costs are whole
+    nano-dollars, NULL when unknown.
 
     Safe in threads and forks. Needs the extra: pip install "llmkit[postgres]".
     """
@@ -55,21 +55,20 @@ class PostgresSink:
         self._table = Table(table)
         self._keep_days = keep_days
         self._content = content
+        self._names = CallNames()
         self._is_made = False
         self._tidy_at = 0.0
         self._noted: set[str] = set()
-        self._writer: Writer[Row] = Writer(self._write, name="PostgresSink", every=_EVERY)
+        most = MOST_WITH_CONTENT if content else MOST
+        self._writer: Writer[Row] = Writer(self._write, name="PostgresSink", most_waiting=most, every=_EVERY)
         prices.load_if_installed()
-        begin_anew_in_children(self)
 
-    def begin(self) -> None:
-        """Name calls as no other process, fork, machine or restart does."""
-        self._prefix = token_urlsafe(9)
-        self._number = count(1).__next__
+    def __repr__(self) -> str:
+        return f"PostgresSink('postgresql://{self._server.address}')"
 
     def __call__(self, record: CallRecord) -> None:
         """Keep the finished call."""
-        self._writer.put(row_of(f"{self._prefix}-{self._number()}", record, content=self._content))
+        self._writer.put(row_of(self._names.next(), record, content=self._content))
 
     def flush(self, timeout: float | None = 5.0) -> bool:
         """Write what waits; whether that has worked within `timeout` seconds."""
@@ -88,6 +87,8 @@ class PostgresSink:
             raise
         if self._keep_days is not None and time.monotonic() >= self._tidy_at:
             self._tidy(self._keep_days)
+        if not main_thread().is_alive():  # the process ends, and nobody would end the connection later
+            self._server.close()
 
     def _tidy(self, days: float) -> None:
         """Drop what is old, a part of it now and the rest after the next batches."""

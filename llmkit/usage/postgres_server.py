@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import math
 import selectors
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from threading import Lock
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from llmkit.errors import LLMKitError, PostgresUnavailable
 from llmkit.forks import begin_anew_in_children
 
 T = TypeVar("T")
+
+_STATES: Final[Mapping[str, str]] = {
+    "28": "the user or the password is refused",
+    "3D000": "there is no such database",
+    "3F000": "there is no such schema",
+    "42501": "the role lacks a right",
+}
+"""How an SQLSTATE begins, and what it is about."""
+_REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"
 
 
 class PostgresServer:
@@ -28,7 +38,11 @@ class PostgresServer:
     def __init__(self, dsn: str, *, timeout: float) -> None:
         if not 0 < timeout < math.inf:
             raise ValueError(f"timeout={timeout!r} must be above 0 seconds, and finite")
-        self.name = f"PostgreSQL at {_host(dsn)}"
+        parts = _split(dsn)
+        host = parts.netloc.rpartition("@")[2]
+        self.name = f"PostgreSQL at {host or 'its usual place'}"
+        self.address = f"{host}{parts.path}"
+        """Its host and its database, without a user name or a password."""
         self._failures = _failures()
         # In a function, where no repr and no vars() shows the password.
         self._connect: Callable[[], Awaitable[Any]] = lambda: _asyncpg().connect(
@@ -78,9 +92,7 @@ class PostgresServer:
             return runner.run(_awaited(work(connection)))
         except self._failures as error:
             self._end()
-            state = getattr(error, "sqlstate", None)
-            said = f"{type(error).__name__} ({state})" if state else type(error).__name__
-            raise PostgresUnavailable(f"{self.name} failed with {said}") from None
+            raise PostgresUnavailable(f"{self.name} failed with {_said(error)}") from None
 
     def _opened(self) -> tuple[asyncio.Runner, Any]:
         runner = asyncio.Runner(loop_factory=_Loop)
@@ -120,16 +132,28 @@ def _failures() -> tuple[type[Exception], ...]:
     return asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError
 
 
-def _host(dsn: str) -> str:
-    """Which server it is, without a user name or a password; a ValueError when one may be lost in the address."""
+def _said(error: Exception) -> str:
+    """What it is, without its own words, which may quote anything."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    name = f"{type(error).__name__} ({state})" if state else type(error).__name__
+    meaning = next((meaning for begin, meaning in _STATES.items() if state.startswith(begin)), None)
+    if isinstance(error, socket.gaierror):
+        meaning = "there is no such host"
+    elif isinstance(error, OSError) and _REFUSED in str(error):  # in one that is of several addresses, too
+        meaning = "nothing listens there"
+    return f"{name}: {meaning}" if meaning else name
+
+
+def _split(dsn: str) -> SplitResult:
+    """The parts of the address; a ValueError when a password may be lost in it."""
     try:
         parts = urlsplit(dsn)
     except ValueError:
         parts = urlsplit("")
-    address, rest = parts.netloc, f"{parts.path}?{parts.query}"
-    if parts.scheme not in {"postgresql", "postgres"} or parts.fragment or ("@" in rest and "@" not in address):
+    rest = f"{parts.path}?{parts.query}"
+    if parts.scheme not in {"postgresql", "postgres"} or parts.fragment or ("@" in rest and "@" not in parts.netloc):
         raise ValueError(
             'the address of PostgreSQL cannot be read; write "postgresql://user:password@host:5432/database", with the '
             "password as urllib.parse.quote(password, safe='') gives it"
         ) from None
-    return address.rpartition("@")[2] or "its usual place"
+    return parts

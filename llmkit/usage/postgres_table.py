@@ -57,10 +57,10 @@ class Table:
         return f"ALTER TABLE {self.name} {added}"
 
     def insert(self) -> str:
-        """Take a row, unless the call is there already."""
+        """Take a row, unless the call is there already; to name the column would need the right to read it."""
         names = ", ".join(f'"{name}"' for name in ("call", *_KINDS))
         values = ", ".join(_taken(number, name) for number, name in enumerate(_KINDS, start=2))
-        return f"INSERT INTO {self.name} ({names}) VALUES ($1, {values}) ON CONFLICT (call) DO NOTHING"  # noqa: S608
+        return f"INSERT INTO {self.name} ({names}) VALUES ($1, {values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
     def select(self, names: Collection[str]) -> str:
         """The rows of a period, as they were given, from a table with these columns; unknown in those it lacks."""

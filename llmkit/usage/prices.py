@@ -58,8 +58,8 @@ def rates(
     at: float | None = None,
 ) -> Rates | None:
     """What a token of each kind costs; None when that is not known. Takes about a microsecond when asked again."""
-    if (own := _registered.get(model)) is not None:
-        return Rates.flat(own)
+    if (own := own_rates(model)) is not None:
+        return own
     now = time.time() if at is None else at
     key = (model, service_tier, batch, base_url, int(now // _MINUTE))
     try:
@@ -72,15 +72,23 @@ def rates(
     return found
 
 
+def own_rates(model: str) -> Rates | None:
+    """What `register_price` has set for a model."""
+    price = _registered.get(model)
+    return None if price is None else Rates.flat(price)
+
+
 def register_price(model: str, price: Price | None) -> None:
     """Set the price of a model for the whole process, from any thread, or with None take it back.
 
-    It holds for the name that the server answers with, or else for the one that was asked for.
+    It holds for calls that ask for `model`, and for those that it answers, and comes before any other price.
     """
     if price is None:
         _registered.pop(model, None)
-    else:
+    elif isinstance(price, Price):  # pyright: ignore[reportUnnecessaryIsInstance]
         _registered[model] = price
+    else:
+        raise TypeError(f"price={price!r} is of type {type(price).__qualname__}; pass Price(input=..., output=...)")
 
 
 def load() -> None:

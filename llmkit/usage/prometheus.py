@@ -17,6 +17,7 @@ from llmkit.record import CallRecord, logger
 from llmkit.usage import prices
 from llmkit.usage.prometheus_gauges import STATES, HasStates, checked_breakers, gauges, shared_gauge, worst_states
 from llmkit.usage.prometheus_series import OTHER, Labels, Metrics, Series, text
+from llmkit.usage.rules import model_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -121,7 +122,7 @@ class PrometheusSink:
                 self._turn.release()
 
     def _add(self, record: CallRecord) -> None:
-        self._series_of(self._labels(record, record.sent_model or record.model)).count(record)
+        self._series_of(self._labels(record, model_of(record))).count(record)
         for failure in record.failures:
             self._series_of(self._labels(record, failure.model)).count_failure(failure.error, failure.status_code)
 
@@ -146,7 +147,7 @@ class PrometheusSink:
         """How many calls run, and how many of them wait for a rate limit."""
         counts: dict[Labels, tuple[int, int]] = dict.fromkeys(list(self._series), (0, 0))
         for record in [record for known in list(self._under_way.values()) if (record := known()) is not None]:
-            labels = _bounded(self._labels(record, record.sent_model or record.model), counts, self._most)
+            labels = _bounded(self._labels(record, model_of(record)), counts, self._most)
             running, waiting = counts.get(labels, (0, 0))
             counts[labels] = (running + 1, waiting + record.queued)
         return counts

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, get_args
 
 from llmkit.record import CacheState, CallRecord, Outcome
+from llmkit.usage.rules import is_unpriced
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
@@ -33,7 +34,7 @@ COUNTERS: Final = {
     "saved_tokens": ("Tokens that answers from llmkit's cache were billed when they were made.", "kind"),
     "cost_usd": ("Cost of the calls whose price is known, in US dollars.",),
     "saved_cost_usd": ("Cost that answers from llmkit's cache had when they were made, in US dollars.",),
-    "unpriced_calls": ("Calls that used tokens whose price is not known: not in the cost.",),
+    "unpriced_calls": ("Calls that used tokens or audio whose price is not known: not in the cost.",),
     "cache_lookups": ("Questions to llmkit's caches, by result: hit, semantic, miss.", "result"),
     "errors": ("Calls that failed or were refused, by what ended them.", "error", "status", "code"),
     "attempts": ("HTTP requests made, retries included.",),
@@ -58,6 +59,8 @@ HISTOGRAMS: Final = {
 _INPUT, _CACHED_INPUT, _OUTPUT, _REASONING = _KINDS = ("input", "cached_input", "output", "reasoning")
 _MOST_CODES: Final = 100
 """Codes of errors kept apart: they are the server's own words."""
+_TOO_MANY: Final = 2.0**63
+"""Figures that are no counts; a float could not hold each of them."""
 
 
 def text(value: object) -> str:
@@ -103,15 +106,15 @@ class Series:
             return {value: counters[name].labels(*labels, value) for value in values}
 
         def bound(name: str) -> Callable[[float], None]:
-            return counters[name].labels(*labels).inc
+            return _adding(counters[name].labels(*labels))
 
         self._calls = each("calls", get_args(Outcome))
         self._lookups = each("cache_lookups", get_args(CacheState))
         self._input, self._cached_input, self._output, self._reasoning = (
-            child.inc for child in each("tokens", _KINDS).values()
+            _adding(child) for child in each("tokens", _KINDS).values()
         )
         saved = each("saved_tokens", (_INPUT, _OUTPUT))
-        self._saved_input, self._saved_output = saved[_INPUT].inc, saved[_OUTPUT].inc
+        self._saved_input, self._saved_output = _adding(saved[_INPUT]), _adding(saved[_OUTPUT])
         self._cost, self._saved_cost = bound("cost_usd"), bound("saved_cost_usd")
         self._unpriced, self._fallbacks = bound("unpriced_calls"), bound("fallbacks")
         self._attempts, self._retries = bound("attempts"), bound("retries")
@@ -126,8 +129,10 @@ class Series:
         self._calls[outcome].inc()
         if record.attempts:
             self._count_requests(record)
-        if record.total_tokens:
+        if record.input_tokens or record.output_tokens:
             self._count_tokens(record)
+        if is_unpriced(record):
+            self._unpriced(1)
         if record.cost:
             self._cost(float(record.cost))
         if record.cache is not None:
@@ -161,18 +166,13 @@ class Series:
         self._first_token(seconds)
 
     def _count_tokens(self, record: CallRecord) -> None:
-        """Servers have been seen to tell parts larger than the whole; counters must not go down."""
         given, made = record.input_tokens or 0, record.output_tokens or 0
-        cached, reasoning = min(record.cached_tokens or 0, given), min(record.reasoning_tokens or 0, made)
+        cached, reasoning = _part(record.cached_tokens, given), _part(record.reasoning_tokens, made)
         self._input(given - cached)
         self._output(made - reasoning)
-        if cached:
-            self._cached_input(cached)
-        if reasoning:
-            self._reasoning(reasoning)
-        if record.cost is None:
-            self._unpriced(1)
-        if record.predicted_tokens is not None and not record.estimated:
+        self._cached_input(cached)
+        self._reasoning(reasoning)
+        if record.predicted_tokens is not None and given > 0 and not record.estimated:
             self._predicted(record.predicted_tokens)
             self._misjudged(abs(record.predicted_tokens - given))
 
@@ -182,3 +182,19 @@ class Series:
             self._saved_input(record.saved_input_tokens)
             self._saved_output(record.saved_output_tokens)
             self._saved_cost(float(record.saved_cost or 0))
+
+
+def _part(part: int | None, whole: int) -> int:
+    """Servers have been seen to tell parts larger than the whole."""
+    return max(0, min(part or 0, whole))
+
+
+def _adding(counter: Counter) -> Callable[[float], None]:
+    """Add to the counter, which must not go down, nor become what is no number."""
+    inc = counter.inc
+
+    def add(amount: float) -> None:
+        if 0 < amount < _TOO_MANY:
+            inc(amount)
+
+    return add

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 from llmkit.cache.wanted import FIELDS
 from llmkit.errors import LedgerUnavailable
+from llmkit.figures import check_figures
 from llmkit.sqlite_file import SQLiteFile
 from llmkit.usage.ledger import FILE
-from llmkit.usage.rows import COLUMNS, Kind, usd
+from llmkit.usage.rows import COLUMNS, fields_of
 
 _AT_ONCE: Final = 500
 """Rows that are read at a time, so that others may read between."""
@@ -53,16 +55,19 @@ class Ledger:
     def calls(self, *, since: float | None = None, until: float | None = None) -> Iterator[dict[str, Any]]:
         """The calls that began from `since` and before `until`, in seconds since the epoch, oldest first.
 
-        Each has the names of `LedgerSink`'s columns: costs are dollars as Decimal, `tags` is a dict.
+        `datetime.timestamp()` gives such seconds. Each call has the names of `LedgerSink`'s columns: costs are dollars
+        as Decimal, `tags` is a dict.
         """
-        after: tuple[float, int] = (float("-inf") if since is None else since, 0)
-        end = float("inf") if until is None else until
+        check_figures(since=since, until=until)
+        return self._calls(-math.inf if since is None else float(since), math.inf if until is None else float(until))
+
+    def _calls(self, since: float, until: float) -> Iterator[dict[str, Any]]:
+        after = since, 0
         while True:
             with self.reading() as connection:
-                rows = connection.execute(_CALLS, (*after, end, _AT_ONCE)).fetchall()
-            for _, call, *values in rows:
-                pairs = zip(COLUMNS, values, strict=True)
-                yield {"call": call, **{column.name: _READ[column.kind](value) for column, value in pairs}}
+                rows = connection.execute(_CALLS, (*after, until, _AT_ONCE)).fetchall()
+            for _, *row in rows:
+                yield fields_of((*row,))
             if len(rows) < _AT_ONCE:
                 return
             after = rows[-1][2], rows[-1][0]
@@ -92,21 +97,3 @@ def _text(raw: bytes) -> str:
 
 def _json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _flag(value: int | None) -> bool | None:
-    return None if value is None else bool(value)
-
-
-_READ: Final[Mapping[Kind, Callable[[Any], Any]]] = {
-    "text": _same,
-    "integer": _same,
-    "real": _same,
-    "flag": _flag,
-    "nanos": usd,
-    "json": _json,
-}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
@@ -82,6 +84,8 @@ _WITHOUT_CONTENT: Final = COLUMNS[:-2]
 _values: Final = attrgetter(*(column.name for column in _WITHOUT_CONTENT))
 _PLACES: Final = {column.name: place for place, column in enumerate(COLUMNS, start=1)}
 _FLAGS: Final = tuple(_PLACES[column.name] for column in COLUMNS if column.kind == "flag")
+_GIVEN: Final = _PLACES["model"], _PLACES["sent_model"]
+"""Texts that callers give, in which SQLite would keep anything."""
 _TAGS, _REASONS, _COST, _SAVED = (_PLACES[name] for name in ("tags", "finish_reasons", "cost", "saved_cost"))
 
 
@@ -90,6 +94,9 @@ def row_of(call: str, record: CallRecord, *, content: bool = True) -> Row:
     row: list[Any] = [call, *_values(record), None, None]
     for place in _FLAGS:
         row[place] = int(row[place])
+    for place in _GIVEN:
+        if type(row[place]) is not str:
+            row[place] = None
     row[_TAGS] = as_json(record.tags) if record.tags else None
     row[_REASONS] = as_json(record.finish_reasons) if record.finish_reasons else None
     row[_COST], row[_SAVED] = nanos(record.cost), nanos(record.saved_cost)
@@ -105,6 +112,13 @@ def fitting(row: Row) -> Row:
     return (row[0], *(_fitting(column.kind, value) for column, value in pairs))
 
 
+def fields_of(row: Row) -> dict[str, Any]:
+    """The name of the call and its fields, as its record had them; the texts of JSON are read."""
+    pairs = zip(COLUMNS, row[1:], strict=True)
+    fields = {column.name: _read(column.kind, value) for column, value in pairs}
+    return {"call": row[0], **fields, "tags": fields["tags"] or {}}
+
+
 def nanos(dollars: Decimal | None) -> int | None:
     """Dollars as whole nano-dollars, to the nearest: sums of them are exact, and no call is off by more than half."""
     return None if dollars is None else round(dollars.scaleb(_NANO))
@@ -113,6 +127,11 @@ def nanos(dollars: Decimal | None) -> int | None:
 def usd(amount: int | None) -> Decimal | None:
     """Nano-dollars as dollars."""
     return None if amount is None else Decimal(amount).scaleb(-_NANO)
+
+
+def _read(kind: Kind, value: Any) -> Any:
+    read = _READ.get(kind)
+    return value if value is None or read is None else read(value)
 
 
 def _fitting(kind: Kind, value: object) -> str | int | float | None:
@@ -129,3 +148,6 @@ def as_json(value: object) -> str:
         return str(to_json(value, inf_nan_mode="null"), "utf-8")
     except PydanticSerializationError:  # half of a surrogate pair, or what no tag can be
         return mended(event_json(value))
+
+
+_READ: Final[Mapping[Kind, Callable[[Any], Any]]] = {"flag": bool, "nanos": usd, "json": json.loads}

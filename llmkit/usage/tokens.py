@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Final
 
 from llmkit.fields import Fields, values_of
@@ -37,29 +38,41 @@ FIGURES: Final = tuple(field.name for field in fields(TokenUsage))
 def read_usage(usage: object) -> TokenUsage | None:
     """The figures of a `usage` of any of the API's answers, a model of the SDK's or its JSON; None without figures.
 
-    Chat says prompt and completion, Responses and images say input and output.
+    Chat says prompt and completion, Responses and images say input and output. Reasoning that a server (xAI's) counts
+    in the total, but not in the output, is put into the output.
     """
     said = values_of(usage)
-    given = _count(said.get("prompt_tokens", said.get("input_tokens")))
+    given = _first(said, "prompt_tokens", "input_tokens")
     if given is None:
-        seconds = said.get("seconds")
-        return TokenUsage(audio_seconds=seconds) if isinstance(seconds, int | float) else None
-    made = _count(said.get("completion_tokens", said.get("output_tokens"))) or 0
-    total = _count(said.get("total_tokens"))
+        return _length(said.get("seconds"))
+    made = _first(said, "completion_tokens", "output_tokens") or 0
+    total = _count(said.get("total_tokens")) or given + made
     read = _details(said, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     written = _details(said, "completion_tokens_details", "output_tokens_details")
+    reasoning = _count(written.get("reasoning_tokens"))
+    if reasoning and total == given + made + reasoning:
+        made += reasoning
+    drawn = _count(written.get("image_tokens"))
+    if drawn is None and read.get("image_tokens") is not None and "prompt_tokens" not in said:
+        drawn = made  # the images API need not say what it has drawn
     return TokenUsage(
         input_tokens=given,
         output_tokens=made,
-        total_tokens=given + made if total is None else total,
+        total_tokens=total,
         cached_tokens=_count(read.get("cached_tokens")),
         cache_write_tokens=_count(read.get("cache_write_tokens")),
         input_audio_tokens=_count(read.get("audio_tokens")),
         input_image_tokens=_count(read.get("image_tokens")),
-        reasoning_tokens=_count(written.get("reasoning_tokens")),
+        reasoning_tokens=reasoning,
         output_audio_tokens=_count(written.get("audio_tokens")),
-        output_image_tokens=_count(written.get("image_tokens")),
+        output_image_tokens=drawn,
     )
+
+
+def _length(seconds: object) -> TokenUsage | None:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < inf:
+        return None
+    return TokenUsage(audio_seconds=seconds)
 
 
 def _details(said: Fields, *names: str) -> Fields:
@@ -69,5 +82,12 @@ def _details(said: Fields, *names: str) -> Fields:
     return {}
 
 
+def _first(said: Fields, *names: str) -> int | None:
+    for name in names:
+        if (found := _count(said.get(name))) is not None:
+            return found
+    return None
+
+
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value.__class__ is not bool else None
+    return value if isinstance(value, int) and value.__class__ is not bool and value >= 0 else None

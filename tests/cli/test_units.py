@@ -67,12 +67,3 @@ def test_dollars_are_shown_to_the_hundredth_of_a_cent(amount: str, shown: str) -
 
 def test_entries_are_one_or_many() -> None:
     assert [units.entries(0), units.entries(1), units.entries(1_200)] == ["0 entries", "1 entry", "1,200 entries"]
-
-
-def test_text_for_a_terminal_does_nothing_to_it() -> None:
-    assert units.printable("a\tb\nü 🎉") == "a\tb\nü 🎉"
-    assert units.printable("\x1b[2J\x07\r\x9b\ud83d\u202ex") == r"\x1b[2J\x07\r\x9b\ud83d\u202ex"
-
-
-def test_a_name_stays_on_its_line() -> None:
-    assert units.in_line("gpt\t1\n\x1b[31m\u2028ü\x85") == r"gpt\t1\n\x1b[31m\u2028ü\x85"

@@ -15,12 +15,14 @@ from urllib.request import urlopen
 
 import pytest
 from cli.stored import ROOT, environment, llmkit_process
+from postgres_servers import LocalPostgres
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 from usage.report.ledgers import DAY, month, record, write
 
 from llmkit.cli.app import app
 from llmkit.record import CallRecord
+from llmkit.usage.postgres import PostgresSink
 from llmkit.usage.report.figures import Filter, as_json
 from llmkit.usage.report.opening import opened
 from llmkit.usage.report.query import report
@@ -96,7 +98,7 @@ def test_the_overview_says_what_was_called_spent_and_saved(tmp_path: Path, run: 
     facts = dict(zip((line[:13].rstrip() for line in shown[1:11]), (line[13:] for line in shown[1:11]), strict=True))
     assert shown[0].startswith("period       2")
     assert facts["calls"] == "9: 3 answered by a cache, 1 failed, 1 refused, 1 cut short, 1 cancelled"
-    assert facts["tokens"] == "3,702: 3,000 input (8.3% cached), 702 output (34 reasoning)"
+    assert facts["tokens"] == "~3,702: ~3,000 input (8.3% cached), ~702 output (34 reasoning)"
     assert facts["cost"] == "≥$0.0369"
     assert (
         facts["cache"]
@@ -112,14 +114,17 @@ def test_the_overview_says_what_was_called_spent_and_saved(tmp_path: Path, run: 
         "1 call answered by a fallback; 2 messages left out of 1 call"
     )
     assert "             estimated in 1 call, for which the server sent no figures (~)" in shown
-    assert "             not known for 1 call, whose model has no price; see register_price" in shown
+    assert (
+        "             not known for 1 call: install llmkit[prices] where they are made, "
+        "or register_price their model (it holds for calls from then on)"
+    ) in shown
 
 
 def test_what_there_is_nothing_of_is_not_mentioned(tmp_path: Path, run: Run) -> None:
     shown = lines(run(only(tmp_path, record(at=NOW - 60, model=None)), "--since", "2h", columns=100))
     assert [line.split()[0] for line in shown[:4]] == ["period", "calls", "tokens", "cost"]
     assert (shown[1], shown[3]) == ("calls   1: 1 cut short", "cost    $0.0000")
-    assert [line.split()[0] for line in shown[4:] if line][-4:] == ["model", "(none)", "dearest", shown[-1].split()[0]]
+    assert [line.split()[0] for line in shown[4:] if line][-2:] == ["model", "(none)"]
 
 
 def test_bars_are_a_day_or_an_hour_and_never_wider_than_the_terminal(run: Run) -> None:
@@ -137,7 +142,7 @@ def test_tables_fit_the_terminal(columns: int, run: Run) -> None:
     headers = [line for line in shown if line.startswith(("model ", "user ", "feature ")) and "cost" in line]
     assert [header.split()[0] for header in headers] == ["model", "user", "feature"]
     assert all("calls" in header for header in headers)
-    assert ("cached" in headers[0]) == (columns >= 120)
+    assert ("prompt cache" in headers[0]) == (columns >= 120)
 
 
 def test_the_figures_are_those_of_the_report(ledger: str, run: Run) -> None:
@@ -220,7 +225,7 @@ def test_a_ledger_without_calls(
         assert done.exit_code == 0
     else:
         assert (done.exit_code, done.stdout) == (1, "")
-        assert done.stderr == "Error: there are no such calls; --since all looks at all there are\n"
+        assert done.stderr == "Error: the ledger has no calls yet\n"
 
 
 def test_what_is_no_ledger_is_one_line(tmp_path: Path, run: Run) -> None:
@@ -238,7 +243,17 @@ def test_what_is_no_ledger_is_one_line(tmp_path: Path, run: Run) -> None:
     [
         (("--since", "yesterday"), "is no time"),
         (("--until", "soon"), "is no time"),
-        (("--since", "2026-11-05", "--until", "2026-11-01"), "--since is not before"),
+        (
+            ("--since", "2026-11-05", "--until", "2026-11-01"),
+            "--since 2026-11-05 is not before the end of the period, 2026-11-02",
+        ),
+        (("--outcome", "fialed"), "'fialed' is none; there are ok, cached, cut, cancelled, refused, failed"),
+        (("--html", "-"), "a page goes to a file"),
+        (("--html", "x.html", "--by", "user"), "it is for what is printed"),
+        (("--export", "x.csv", "--by", "user"), "it is for what is printed"),
+        (("--serve", "--by", "user"), "it is for what is printed"),
+        (("--port", "80"), "it is of --serve"),
+        (("--table", "metrics"), "only a postgresql:// ledger has one"),
         (("--tag", "alice"), "has no name and value"),
         (("--model", ""), "is empty"),
         (("--top", "0"), "greater than or equal to 1"),
@@ -247,7 +262,56 @@ def test_what_is_no_ledger_is_one_line(tmp_path: Path, run: Run) -> None:
 def test_mistakes_in_options_are_usage_errors(arguments: tuple[str, ...], said: str, run: Run) -> None:
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in " ".join(done.stderr.split())
+    assert said in " ".join(done.stderr.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split())
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"),
+    [
+        ("mysql://me:hunter2@db/calls", "a ledger is a file or a postgresql:// URL; this is another kind of URL"),
+        ("postgresql://me:hunt#er2@db/calls", "the address of PostgreSQL cannot be read"),
+        ("/dev/null", "/dev/null is no file"),
+        ("/tmp", "/tmp is no file"),
+    ],
+)
+def test_what_cannot_be_a_ledger_is_a_usage_error_that_shows_no_password(ledger: str, said: str, run: Run) -> None:
+    done = run(ledger, columns=200)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "hunt" not in done.stderr
+
+
+def test_what_no_call_fits_says_what_to_leave_out(tmp_path: Path, run: Run) -> None:
+    done = run("--model", "gpt-9")
+    assert (done.exit_code, done.stderr) == (1, "Error: no call fits; leave out a filter, or --since all\n")
+
+
+def test_calls_may_be_in_another_table_of_postgres(local_postgres: LocalPostgres, run: Run) -> None:
+    sink = PostgresSink(local_postgres.url, table="llm_calls")
+    sink(call(tags={"user": "alice"}))
+    assert sink.flush(timeout=None)
+    sink.close()
+    assert lines(run(local_postgres.url, "--table", "llm_calls", "--by", "user"))[1].split()[0] == "alice"
+    done = run(local_postgres.url, "--table", "Calls")
+    assert done.exit_code == 2
+    done = run(local_postgres.url, "--table", "llm_calls", "--model", "gpt-9")
+    assert done.stderr == "Error: no call fits; leave out a filter, or --since all\n"
+
+
+def test_money_without_a_price_is_null_and_else_has_one_form(tmp_path: Path, run: Run) -> None:
+    found = document(run(only(tmp_path, call(cost=None)), "--json"))
+    assert found["totals"]["cost"] is None
+    assert found["by_model"]["groups"][0]["totals"]["cost"] is None
+    assert found["totals"]["saved_cost"] == "0.000000000"
+    assert document(run("--json"))["totals"]["cost"][-10] == "."
+
+
+def test_an_empty_tag_is_seen_and_a_long_one_leaves_the_columns_where_they_are(tmp_path: Path, run: Run) -> None:
+    shown = lines(run(only(tmp_path, call(tags={"user": "", "note": "n" * 300})), columns=120))
+    assert '""' in [line.split()[0] for line in shown if line]
+    dearest = shown[next(number for number, line in enumerate(shown) if line.startswith("dearest")) + 1]
+    assert "gpt-4o" in dearest
+    assert f"user= note={'n' * 28}\N{HORIZONTAL ELLIPSIS}" in dearest
 
 
 def test_without_a_ledger_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +338,9 @@ def test_an_unknown_tag_is_said_with_those_there_are(run: Run) -> None:
 def test_a_page_is_written(tmp_path: Path, run: Run) -> None:
     done = run("--html", str(tmp_path / "out.html"))
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"wrote {tmp_path / 'out.html'}\n")
-    assert (tmp_path / "out.html").read_text().startswith("<!doctype html>")
+    html = (tmp_path / "out.html").read_text()
+    assert html.startswith("<!doctype html>")
+    assert "<title>LLM usage of usage.db, " in html
     done = run("--html", str(tmp_path / "no" / "out.html"))
     assert (done.exit_code, done.stderr) == (
         1,

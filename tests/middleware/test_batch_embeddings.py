@@ -376,6 +376,36 @@ async def test_a_sender_cancelled_while_it_sends_hands_over_and_nobody_hangs() -
     assert sum(record.input_tokens or 0 for record in records) == 1
 
 
+async def test_what_a_call_that_is_gone_was_billed_is_on_the_record_of_the_one_that_sends() -> None:
+    fake, gate = FakeOpenAI(), Gate()
+    seen: list[tuple[str, int | None]] = []
+    sink = UsageLog(sinks=[lambda record: seen.append((record.outcome, record.total_tokens))])
+    client = fake.async_client(middleware=[sink, batch_embeddings(window=0), gate])
+    tasks = [asyncio.create_task(embed(client, text)) for text in ("one", "one two three", "one two")]
+    while not gate.inputs:
+        await asyncio.sleep(0)
+    tasks[1].cancel()
+    await turns()
+    gate.open.set()
+    first, _, last = await asyncio.gather(*tasks, return_exceptions=True)
+    assert seen == [("cancelled", None), ("ok", 1 + 3), ("ok", 2)]
+    assert (first.usage.total_tokens, last.usage.total_tokens) == (1, 2)
+
+
+async def test_a_usage_without_a_total_is_shared_too() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        data = [{"object": "embedding", "index": place, "embedding": [1.0]} for place in range(4)]
+        body = {"object": "list", "model": MODEL, "data": data, "usage": {"prompt_tokens": 400}}
+        return httpx2.Response(200, json=body)
+
+    records: list[CallRecord] = []
+    stack = [UsageLog(sinks=[records.append]), batch_embeddings()]
+    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    client = llmkit.AsyncOpenAI(api_key="sk-test", middleware=stack, http_client=http_client)
+    await asyncio.gather(*(embed(client, f"text {number}") for number in range(4)))
+    assert [(record.input_tokens, record.total_tokens) for record in records] == [(100, 100)] * 4
+
+
 async def test_a_batch_that_everybody_left_is_forgotten() -> None:
     fake = FakeOpenAI()
     client, _ = client_for(fake, window=3600)

@@ -249,6 +249,28 @@ async def test_a_response_fetched_again_is_not_billed_again(telemetry: Telemetry
     assert telemetry.calls() == 1
 
 
+async def test_what_was_made_in_the_background_is_measured_once_by_the_look_that_finds_it(telemetry: Telemetry) -> None:
+    used = {"input_tokens": 40, "output_tokens": 2, "total_tokens": 42}
+    made = {"id": "resp_background_otel", "object": "response", "model": "gpt-4o", "background": True, "output": []}
+    batch = {"id": "batch_otel", "object": "batch", "model": "gpt-4o", "status": "completed", "usage": used}
+    fake, ended = FakeOpenAI(), {**made, "status": "completed", "usage": used}
+    for answer in ({**made, "status": "queued"}, ended, ended, batch, batch):
+        fake.respond(httpx2.Response(200, json=answer))
+    client = client_of(fake, telemetry)
+    await client.responses.create(model="gpt-4o", input="x", background=True)
+    for _ in range(2):
+        await client.responses.retrieve(made["id"])
+    assert telemetry.tokens() == {"input": 40, "output": 2}
+    for _ in range(2):
+        await client.batches.retrieve("batch_otel")
+    assert telemetry.tokens() == {"input": 80, "output": 4}
+    assert [dict(span.attributes or {}).get("gen_ai.usage.input_tokens") for span in telemetry.spans] == [
+        *(None, 40, None),
+        *(40, None),
+    ]
+    assert telemetry.calls() == 1  # looks say nothing about how long a model takes
+
+
 # Streams
 
 

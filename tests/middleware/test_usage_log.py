@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx2
 import openai
+import pydantic
 import pytest
 from surfaces import CHAT, RESPONSES
 
 import llmkit
-from llmkit import CallNext, CallRecord, Request, UsageLog
+from llmkit import CallNext, CallRecord, Request, Retry, UsageLog
 from llmkit.testing import FakeOpenAI, virtual_time
 
 
@@ -336,3 +337,49 @@ async def test_the_whole_request_is_kept_only_with_content() -> None:
     assert records[0].body is None
     assert with_content[0].body == {**CHAT, "seed": 1}
     assert dataclasses.asdict(with_content[0])["body"] == {**CHAT, "seed": 1}
+
+
+class Colour(pydantic.BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("reply", [{"finish_reason": "length"}, {}], ids=["cut", "malformed"])
+async def test_an_answer_that_cannot_be_parsed_is_billed_all_the_same(reply: dict[str, str]) -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100}
+    client, records = logged(FakeOpenAI(model="gpt-4o").reply('{"na', usage=usage, **reply), cost=True)
+    with pytest.raises((openai.LengthFinishReasonError, pydantic.ValidationError)):
+        await client.chat.completions.parse(**CHAT, response_format=Colour)
+    (record,) = records
+    assert (record.outcome, record.total_tokens, record.cost) == ("failed", 1_100, Decimal("0.0035"))
+
+
+async def test_attempts_whose_answers_make_no_sense_are_billed_too() -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100}
+    odd = httpx2.Response(200, json={"model": "gpt-4o", "choices": None, "usage": usage})
+    fake = FakeOpenAI(model="gpt-4o").respond(odd).respond(odd).reply("Blue.", usage=usage)
+    records: list[CallRecord] = []
+    client = fake.async_client(middleware=[UsageLog(sinks=[records.append], cost=True), Retry(first_wait=0.001)])
+    await client.chat.completions.create(**CHAT)
+    (record,) = records
+    assert (record.attempts, record.input_tokens, record.total_tokens) == (3, 3_000, 3_300)
+    assert (record.complete, record.estimated, record.cost) == (True, False, Decimal("0.0105"))
+
+
+async def test_an_answer_cut_in_the_middle_of_its_json_tells_nothing() -> None:
+    half = httpx2.Response(200, headers={"content-type": "application/json"}, content=b'{"usage": {"prompt_tok')
+    client, records = logged(FakeOpenAI().respond(half))
+    with pytest.raises(llmkit.InvalidResponse):
+        await client.with_options(max_retries=0).chat.completions.create(**CHAT)
+    assert records[0].total_tokens is None
+
+
+async def test_what_is_loaded_without_the_extra_is_told_of_no_other_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    for kept in ("_remembered", "_registered"):
+        monkeypatch.setattr(f"llmkit.usage.prices.{kept}", {})
+    llmkit.register_price("mine", llmkit.Price(input=1, output=1))
+    client, records = logged(FakeOpenAI())
+    for model in ("mine", "gpt-4o"):
+        await client.chat.completions.create(model=model, messages=CHAT["messages"])
+    assert records[0].cost is not None
+    assert records[1].cost is None

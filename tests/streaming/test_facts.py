@@ -127,7 +127,8 @@ def test_a_response_that_has_not_ended_has_no_finish_reason(status: str) -> None
 
 
 def test_an_assistants_event_is_read_through_its_run() -> None:
-    run = {"object": "thread.run", "id": "run_1", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    run = {"object": "thread.run", "id": "run_of_test_facts", "status": "completed", "usage": usage}
     assert noted({"event": "thread.run.completed", "data": run}).total_tokens == 7
 
 

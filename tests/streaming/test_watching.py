@@ -514,6 +514,53 @@ async def test_a_transcript_is_whole_after_its_last_event() -> None:
     assert only(records).complete
 
 
+async def test_usage_that_came_before_a_cut_is_completed_by_what_arrived_after_it() -> None:
+    early = {**delta("Hello"), "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}}
+    body = Body([sse(early, delta(" there, and how are you today?"), done=False)], hangs=True)
+    client, _, records = clients(body)
+    async with await client.chat.completions.create(**CHAT, stream=True) as stream:
+        async for item in stream:
+            if "there" in (item.choices[0].delta.content or ""):
+                break
+    record = only(records)
+    assert (record.input_tokens, record.output_tokens, record.total_tokens) == (5, 9, 14)
+    assert (record.complete, record.estimated) == (False, True)
+
+
+async def test_what_the_server_told_of_a_cut_stream_is_never_lowered() -> None:
+    thinking = {**delta("Hi"), "usage": {"prompt_tokens": 5, "completion_tokens": 100, "total_tokens": 105}}
+    client, _, records = clients(Body([sse(thinking, done=False)]))
+    _ = [item async for item in await client.chat.completions.create(**CHAT, stream=True)]
+    record = only(records)
+    assert (record.output_tokens, record.complete, record.estimated) == (100, False, False)
+
+
+async def test_zeros_in_the_chunks_of_a_stream_are_no_usage() -> None:
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    events = [{**delta("Hello"), "usage": nothing}, chunk(choices=[], usage=USAGE), {**delta(), "usage": nothing}]
+    client, _, records = clients(Body([sse(*events)]))
+    _ = [item async for item in await client.chat.completions.create(**CHAT, stream=True)]
+    assert (only(records).total_tokens, only(records).estimated) == (12, False)
+
+
+async def test_a_stream_of_pictures_that_is_left_has_no_made_up_figures() -> None:
+    picture = {"type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": "AAAA"}
+    client, _, records = clients(Body([sse(picture, done=False)]))
+    stream = await client.images.generate(model="gpt-image-1", prompt="A cat.", stream=True)
+    assert [event.type async for event in stream] == ["image_generation.partial_image"]
+    record = only(records)
+    assert (record.complete, record.estimated, record.total_tokens) == (False, False, None)
+
+
+async def test_a_background_stream_that_is_cut_is_billed_when_it_is_fetched() -> None:
+    response = {"id": "resp_cut", "object": "response", "status": "in_progress", "background": True, "output": []}
+    begun = {"type": "response.created", "sequence_number": 0, "response": response}
+    client, _, records = clients(Body([sse(begun, done=False)]))
+    _ = [event async for event in await client.responses.create(**RESPONSES, background=True, stream=True)]
+    record = only(records)
+    assert (record.complete, record.estimated, record.total_tokens) == (False, False, None)
+
+
 async def test_the_choices_of_a_stream_are_captured_apart() -> None:
     records: list[CallRecord] = []
     body = Body([sse(delta("A"), delta("a", index=1), delta("B"), delta("b", index=1))])

@@ -91,6 +91,7 @@ def test_only_what_the_server_has_billed_is_counted() -> None:
     assert dict(billed_tokens(record(input_tokens=3, output_tokens=2, estimated=True))) == {}
     assert dict(billed_tokens(record(input_tokens=3, output_tokens=2, cache="hit"))) == {}
     assert dict(billed_tokens(record(input_tokens=3, output_tokens=None))) == {"input": 3}
+    assert dict(billed_tokens(record(input_tokens=-3, output_tokens=0))) == {}
 
 
 def test_measurements_are_split_by_few_things() -> None:

@@ -13,7 +13,8 @@ def test_a_call_is_measured_with_the_buckets_that_the_conventions_advise() -> No
     instruments = Instruments(telemetry.meters.get_meter("test"))
     record = CallRecord(operation="chat.completions", model="m", runtime=current(is_async=False))
     record.input_tokens, record.output_tokens, record.latency, record.error = 5, 70_000, 1.5, "APIError"
-    instruments.done(record, {"gen_ai.request.model": "m"}, Context())
+    instruments.tokens(record, {"gen_ai.request.model": "m"}, Context())
+    instruments.duration(record, {"gen_ai.request.model": "m"}, Context())
     instruments.event(0.3, {}, Context(), first=True)
     instruments.event(0.02, {}, Context(), first=False)
     spent, made = telemetry.points("gen_ai.client.token.usage")

@@ -255,6 +255,29 @@ def test_lines_are_written_where_files_cannot_be_locked(tmp_path: Path, monkeypa
     assert len(lines(tmp_path / "access.log")) == 1
 
 
+def test_what_a_full_disk_did_not_take_of_a_stream_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("w") as stream:
+        log = AccessLog(stream)
+        stream.write('{"attempts": 1}\n')
+        log(record(attempts=2))
+        assert log.flush(20)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+        try:
+            for attempts in (3, 4):
+                log(record(attempts=attempts))
+                assert not log.flush(20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert log.flush(20)
+    assert [entry["attempts"] for entry in lines(path)] == [1, 2, 3, 4]
+
+
+def test_a_time_that_no_clock_says_costs_no_line() -> None:
+    assert json.loads(line(record(started_at=1e30)))["time"] is None
+
+
 def test_a_stream_takes_the_lines() -> None:
     stream = io.StringIO()
     log = AccessLog(stream)
@@ -291,6 +314,15 @@ def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing" / "access.log"):
         with pytest.raises(ValueError, match="cannot be a file; give a name in a folder that is there"):
             AccessLog(path)
+    with pytest.raises(ValueError, match=r"^target is the address of a server; give the path of a file") as caught:
+        AccessLog("https://u:kingfisher@h/d")
+    assert "kingfisher" not in str(caught.value)
+
+
+def test_it_is_shown_with_where_its_lines_go(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    assert repr(AccessLog(tmp_path / "access.log")) == f"AccessLog('{tmp_path}/access.log')"
+    assert repr(AccessLog(stream)) == f"AccessLog({stream!r})"
 
 
 def test_what_is_neither_a_path_nor_a_stream_is_refused() -> None:

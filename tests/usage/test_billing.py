@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import CallRecord, runtime
+from llmkit import CallRecord, Price, register_price, runtime
 from llmkit.usage.billing import cost_of
 
 MILLION = 1_000_000
@@ -43,3 +43,11 @@ def record_of(**facts: Any) -> CallRecord:
 )
 def test_a_call_is_billed_at_the_price_of_what_has_answered(facts: dict[str, Any], dollars: str | None) -> None:
     assert cost_of(record_of(**facts)) == (None if dollars is None else Decimal(dollars))
+
+
+def test_a_price_of_ones_own_holds_for_the_name_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmkit.usage.prices._registered", {})
+    register_price("gpt-4o", Price(input=1, output=1))
+    assert cost_of(record_of(response_model="gpt-4o-2024-08-06")) == 1
+    register_price("gpt-4o-2024-08-06", Price(input=2, output=1))
+    assert cost_of(record_of(response_model="gpt-4o-2024-08-06")) == 2

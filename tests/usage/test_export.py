@@ -218,6 +218,11 @@ def test_a_name_that_does_not_say_the_format_is_refused(name: str, tmp_path: Pat
         export_calls([], tmp_path / name)
 
 
+def test_the_path_may_be_text(tmp_path: Path) -> None:
+    assert export_calls([{"call": "a"}], f"{tmp_path}/calls.jsonl") == 1
+    assert [call["call"] for call in from_jsonl(tmp_path / "calls.jsonl")] == ["a"]
+
+
 def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     for path in (tmp_path / "missing" / "calls.csv", tmp_path / "folder.csv"):

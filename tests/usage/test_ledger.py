@@ -131,7 +131,15 @@ def test_the_arguments_are_checked(path: Path) -> None:
         LedgerSink(path, timeout=0)
     with pytest.raises(ValueError, match="path='' is no file; use a sink of your own"):
         LedgerSink("")
+    with pytest.raises(
+        LedgerUnavailable, match=r"^the ledger cannot be used: that is the address of .*; use PostgresSink$"
+    ):
+        LedgerSink("postgresql://u:kingfisher@h/d")
     assert not path.exists()
+
+
+def test_it_is_shown_with_its_path(path: Path, sink: LedgerSink) -> None:
+    assert repr(sink) == f"LedgerSink('{path}')"
 
 
 def test_a_file_that_cannot_be_the_ledger_is_refused_at_once(path: Path) -> None:
@@ -203,7 +211,7 @@ def test_a_row_that_no_column_can_hold_costs_no_other_row(path: Path, caplog: py
         (None, None, None, None),
         (None, None, None, 500_000_000),
     ]
-    told = "a call has a figure or a text that it cannot hold and leaves out (ProgrammingError)"
+    told = "a call has a figure or a text that it cannot hold and leaves out (OverflowError)"
     assert warnings(caplog) == [f"the ledger {path}: {told}"]
 
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from llmkit import AsyncOpenAI, CallRecord, UsageLog
-from llmkit.testing import FakeOpenAI
+from llmkit.testing import FakeOpenAI, VirtualClock
 from llmkit.usage import looks
 from llmkit.usage.looks import is_new_usage
 
@@ -63,14 +63,41 @@ async def test_a_batch_is_billed_once_and_with_its_discount() -> None:
     ]
 
 
+async def test_a_background_response_that_has_ended_at_once_is_billed_once() -> None:
+    ended = response(background=True, usage=USAGE)
+    client, records = client_of(ended, ended)
+    await client.responses.create(model="gpt-4o", input="x", background=True)
+    await client.responses.retrieve("resp_1")
+    assert [record.total_tokens for record in records] == [1_000_000, None]
+
+
+async def test_a_change_of_a_stored_answer_is_not_billed() -> None:
+    stored = {"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o", "choices": [], "usage": USAGE}
+    client, records = client_of(stored)
+    await client.chat.completions.update("chatcmpl-1", metadata={"a": "b"})
+    assert [(record.operation, record.total_tokens) for record in records] == [("chat.completions.update", None)]
+
+
+def new(operation: str, answer: dict[str, Any], *, at: float = 1.0) -> bool:
+    record = CallRecord(operation=operation, model=None, runtime=VirtualClock())
+    record.started_at = at
+    return is_new_usage(record, answer)
+
+
 def test_what_cannot_be_told_apart_is_not_counted() -> None:
-    assert not is_new_usage("responses.get", response(background=True, id=None))
-    assert not is_new_usage("chat.completions.get", {"object": "chat.completion", "id": "chatcmpl-1"})
-    assert is_new_usage("chat.completions", {"object": "chat.completion", "id": "chatcmpl-1"})
+    assert not new("responses.get", response(background=True, id=None))
+    assert not new("chat.completions.get", {"object": "chat.completion", "id": "chatcmpl-1"})
+    assert not new("threads.runs", {"object": "thread.run.step", "id": "step_1", "status": "completed"})
+    assert new("chat.completions", {"object": "chat.completion", "id": "chatcmpl-1"})
+
+
+def test_the_call_that_has_counted_a_run_may_see_its_end_again() -> None:
+    run = {"object": "thread.run", "id": "run_1", "status": "completed"}
+    assert [new("threads.runs", run, at=at) for at in (1.0, 1.0, 2.0)] == [True, True, False]
 
 
 def test_looks_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "_MOST", 2)
     for number in range(5):
-        assert is_new_usage("responses.get", response(background=True, id=f"resp_{number}"))
+        assert new("responses.get", response(background=True, id=f"resp_{number}"))
     assert list(looks._counted) == ["resp_3", "resp_4"]

@@ -384,6 +384,44 @@ def test_who_may_only_write_needs_a_table_that_is_there(clerk: str, caplog: pyte
     sink.close()
 
 
+def test_who_may_only_insert_can_do_so(
+    clerk: str, local_postgres: LocalPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(local_postgres.url, "REVOKE SELECT ON calls FROM clerk")
+    with Cut(clerk) as cut:
+        sink = PostgresSink(cut.url)
+        sink(record())
+        assert sink.flush(20)
+        cut.after(b"COMMIT")
+        sink(record())
+        assert sink.flush(20)
+        sink.close()
+    assert cut.times == 1
+    assert len(everything(local_postgres.url, "calls")) == 3
+    assert not caplog.records
+    with pytest.raises(PostgresUnavailable, match=r"InsufficientPrivilegeError \(42501\): the role lacks a right$"):
+        everything(clerk, "calls")
+
+
+def test_trouble_with_the_address_is_said_in_words(
+    postgres_url: str, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = PostgresSink(postgres_url, table=f"{table}.calls")
+    sink(record())
+    assert not sink.flush(20)
+    sink.close()
+    assert "failed with InvalidSchemaNameError (3F000): there is no such schema; calls go on" in caplog.text
+    with pytest.raises(PostgresUnavailable, match=r"InvalidCatalogNameError \(3D000\): there is no such database$"):
+        everything(f"{postgres_url.rpartition('/')[0]}/{table}", table)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        for host in ("127.0.0.1", "localhost"):
+            with pytest.raises(PostgresUnavailable, match=r"Error: nothing listens there$"):
+                everything(f"postgresql://{host}:{nobody.getsockname()[1]}/db", table)
+    with pytest.raises(PostgresUnavailable, match=r"failed with gaierror: there is no such host$"):
+        everything("postgresql://nowhere.invalid/db", table)
+
+
 def test_old_calls_that_cannot_be_dropped_are_said_once(clerk: str, caplog: pytest.LogCaptureFixture) -> None:
     sink = PostgresSink(clerk, keep_days=1)
     for _ in range(2):
@@ -431,7 +469,9 @@ def test_the_password_is_shown_by_nobody(local_postgres: LocalPostgres, caplog: 
     assert not sink.flush(20)
     with pytest.raises(PostgresUnavailable) as caught:
         everything(wrong, "calls")
-    said = f"PostgreSQL at 127.0.0.1:{local_postgres.port} failed with InvalidPasswordError (28P01)"
+    address = f"127.0.0.1:{local_postgres.port}"
+    said = f"PostgreSQL at {address} failed with InvalidPasswordError (28P01): the user or the password is refused"
+    assert repr(sink) == f"PostgresSink('postgresql://{address}/postgres')"
     assert str(caught.value) == said
     assert said in caplog.text
     inner: Any = vars(sink)
@@ -510,6 +550,21 @@ client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "conte
     ended = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert len(everything(postgres_url, table)) == 1
+
+
+def test_what_is_written_when_the_process_ends_leaves_no_connection(
+    postgres_url: str, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = PostgresSink(postgres_url, table=table)
+    sink(record())
+    assert sink.flush(20)
+    assert sink._server._session is not None
+    monkeypatch.setattr(threading.main_thread(), "is_alive", lambda: False)
+    sink(record())
+    assert sink.flush(20)
+    assert sink._server._session is None
+    monkeypatch.undo()
+    assert len(everything(postgres_url, table)) == 2
 
 
 def test_a_sink_can_be_used_after_it_was_closed(postgres_url: str, table: str) -> None:

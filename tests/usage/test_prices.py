@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -107,7 +107,10 @@ def test_what_is_drawn_has_its_rate_even_if_the_server_does_not_say_that_it_is()
         }
     )
     assert cost(said, "gpt-image-1.5") == Decimal(50 * 5 + 100 * 8 + 100 * 10 + 900 * 32) / MILLION
-    assert cost(tokens(50, 1_000), "gpt-image-1.5") == Decimal(50 * 5 + 1_000 * 32) / MILLION
+    unsaid = said.model_copy(update={"output_tokens_details": None})
+    assert cost(unsaid, "gpt-image-1.5") == Decimal(50 * 5 + 100 * 8 + 1_000 * 32) / MILLION
+    told = {"prompt_tokens": 50, "completion_tokens": 1_000}  # by Chat, where it may talk
+    assert cost(told, "gpt-image-1.5") == Decimal(50 * 5 + 1_000 * 10) / MILLION
 
 
 def test_an_answers_own_usage_is_read_whatever_its_api_calls_the_figures() -> None:
@@ -173,18 +176,54 @@ def test_every_price_equals_that_of_genai_prices(
     except LookupError:
         expected = None
     usage = tokens(total, answered, cached_tokens=read, cache_write_tokens=written)
-    assert cost(usage, name, service_tier=tier, batch=batch) == expected
+    ours = cost(usage, name, service_tier=tier, batch=batch)
+    assert ours == expected or (ours is None and answered and "embedding" in model)  # whose output has no price
 
 
 @pytest.mark.usefixtures("own_prices")
 def test_a_price_of_ones_own_comes_first_and_can_be_taken_back() -> None:
     register_price("mine", Price(input="0.10", output=0.4, cached=0))
     assert cost(tokens(MILLION, MILLION, cached_tokens=MILLION // 2), "mine") == Decimal("0.45")
-    register_price("gpt-4o", Price(input=1))
+    register_price("gpt-4o", Price(input=1, output=0))
     assert cost(tokens(MILLION, MILLION), "gpt-4o") == 1
     register_price("gpt-4o", None)
     assert cost(tokens(MILLION), "gpt-4o") == Decimal("2.5")
     assert Price(input=1, audio_hour=2) == Price(input=Decimal(1), audio_hour=Decimal(2))
+
+
+@pytest.mark.usefixtures("own_prices")
+def test_what_has_no_price_is_unknown_and_not_free() -> None:
+    register_price("mine", Price(input=1))
+    assert cost(tokens(MILLION), "mine") == 1
+    assert cost(tokens(MILLION, 1), "mine") is None
+    with pytest.raises(
+        ValueError, match=r"^a Price needs a figure; for what costs nothing, Price\(input=0, output=0\)$"
+    ):
+        Price()
+    wrong: Any = 3
+    with pytest.raises(TypeError, match=r"^price=3 is of type int; pass Price\(input=\.\.\., output=\.\.\.\)$"):
+        register_price("mine", wrong)
+
+
+def test_a_fee_for_each_call_is_in_its_cost() -> None:
+    usage = tokens(1_000, 100)
+    url = "https://api.perplexity.ai/"
+    expected = calc_price(GenaiUsage(input_tokens=1_000, output_tokens=100), "sonar-pro", provider_id="perplexity")
+    assert cost(usage, "sonar-pro", base_url=url) == expected.total_price > Decimal("0.005")
+
+
+def test_a_cost_is_exact_whatever_the_precision_of_the_caller() -> None:
+    usage = tokens(4_296_295, cached_tokens=0)
+    with localcontext(prec=4):
+        assert cost(usage, "gpt-4o") == Decimal("10.7407375")
+
+
+def test_reasoning_beside_the_output_is_billed_too() -> None:
+    # xAI counts it in the total only
+    told = {"prompt_tokens": 1_000, "completion_tokens": 10, "total_tokens": 1_310}
+    thought = {**told, "completion_tokens_details": {"reasoning_tokens": 300}}
+    assert cost(thought, "o3") == cost(tokens(1_000, 310), "o3")
+    assert cost(told, "o3") == cost(tokens(1_000, 10), "o3")
 
 
 @pytest.mark.parametrize("given", ["free", -1, float("nan"), "Infinity"])

@@ -8,16 +8,20 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, make_wsgi_app, start_http_server
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from surfaces import CHAT, MODEL, RESPONSES
+from usage.records import finished
 from virtual_loop import run
 
 import llmkit
@@ -31,6 +35,7 @@ from llmkit.middleware.fallback import Fallback
 from llmkit.middleware.rate_limit import RateLimit
 from llmkit.testing import FakeOpenAI, virtual_time
 from llmkit.usage.prometheus import PrometheusSink
+from llmkit.usage.tokens import FIGURES
 
 USED: Any = {
     "prompt_tokens": 1_000,
@@ -146,6 +151,28 @@ async def test_parts_larger_than_the_whole_take_nothing_back() -> None:
     watched = Watched()
     await ask(watched.client(FakeOpenAI().reply("Red.", usage=odd)))
     assert watched.told("tokens_total") == {"tokens_total{kind=cached_input,}": 10, "tokens_total{kind=output,}": 5}
+
+
+@given(
+    st.fixed_dictionaries(
+        {name: st.one_of(st.none(), st.integers(-100, 100), st.just(10**400)) for name in FIGURES[:5]},
+        optional={
+            "cost": st.decimals(allow_nan=True, allow_infinity=True).filter(lambda cost: not cost.is_snan()),
+            "audio_seconds": st.floats(),
+            "predicted_tokens": st.integers(),
+            "saved_input_tokens": st.integers(),
+            "cache": st.sampled_from(["hit", "miss"]),
+        },
+    )
+)
+def test_whatever_figures_a_call_has_it_is_counted_and_no_counter_goes_down_or_is_no_number(fields: Any) -> None:
+    registry = CollectorRegistry()
+    sink = PrometheusSink(registry=registry)
+    for _ in range(2):
+        sink(finished(**fields))
+    counters = [s for family in registry.collect() for s in family.samples if s.name.endswith("_total")]
+    assert sum(counter.value for counter in counters if counter.name == "llmkit_calls_total") == 2
+    assert all(0 <= counter.value < 2**65 for counter in counters)
 
 
 async def test_a_stream_tells_when_its_first_token_came_and_when_it_ended() -> None:
@@ -338,6 +365,14 @@ async def test_tokens_without_a_price_are_told_and_cost_nothing() -> None:
     assert watched.scraped()["llmkit_unpriced_calls_total{model=my-own,operation=chat.completions}"] == 1
 
 
+def test_sound_without_a_price_is_told_and_an_answer_of_a_cache_is_not() -> None:
+    watched = Watched()
+    watched.sink(finished(operation="audio.transcriptions", model="own-asr", audio_seconds=60.0))
+    watched.sink(finished(cache="hit", cost=Decimal(0), input_tokens=0, output_tokens=0, total_tokens=0))
+    found = {key: value for key, value in watched.scraped().items() if "unpriced" in key}
+    assert found == {"llmkit_unpriced_calls_total{model=own-asr,operation=audio.transcriptions}": 1}
+
+
 async def test_how_far_counts_before_the_call_were_off_is_told() -> None:
     watched = Watched()
 
@@ -365,6 +400,13 @@ async def test_chosen_tags_are_labels_and_users_are_not() -> None:
         f"llmkit_calls_total{{beta=True,feature=search,{OF},outcome=ok}}",
         f"llmkit_calls_total{{{OF},outcome=ok}}",
     }
+
+
+def test_a_call_that_asked_for_no_model_is_counted_under_the_one_that_answered() -> None:
+    watched = Watched()
+    watched.sink(finished(operation="batches.get", model=None, response_model="gpt-4o", total_tokens=5, input_tokens=5))
+    found = watched.scraped()
+    assert found["llmkit_tokens_total{kind=input,model=gpt-4o,operation=batches.get}"] == 5
 
 
 async def test_an_operation_without_a_model_has_an_empty_one() -> None:

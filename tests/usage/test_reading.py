@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_what_is_unknown_is_none(path: Path, read: Ledger) -> None:
         other.execute("INSERT INTO calls (call, started_at) VALUES ('a', 5)")
         other.commit()
     [call] = read.calls()
-    assert call == {"call": "a", **dict.fromkeys(column.name for column in COLUMNS), "started_at": 5.0}
+    assert call == {"call": "a", **dict.fromkeys(column.name for column in COLUMNS), "started_at": 5.0, "tags": {}}
 
 
 def test_calls_of_a_period_come_in_the_order_in_which_they_began(
@@ -82,6 +83,14 @@ def test_calls_of_a_period_come_in_the_order_in_which_they_began(
     assert models(read.calls(since=7)) == ["7", "9"]
     assert models(read.calls(until=3)) == ["1"]
     assert models(read.calls(since=10)) == []
+    assert models(read.calls(since=Decimal("7.5"), until=Decimal(100))) == ["9"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [datetime(2026, 1, 1, tzinfo=UTC), "7d"])
+def test_times_are_numbers(read: Ledger, wrong: Any) -> None:
+    for period in ({"since": wrong}, {"until": wrong}):
+        with pytest.raises(TypeError, match=f"of type {type(wrong).__name__}; give a number"):
+            read.calls(**period)
 
 
 def test_calls_are_written_and_read_at_the_same_time(sink: LedgerSink, read: Ledger) -> None:

@@ -11,7 +11,7 @@ import pytest
 from usage.records import finished
 
 from llmkit.record import CallRecord
-from llmkit.usage.rows import COLUMNS, fitting, nanos, row_of, usd
+from llmkit.usage.rows import COLUMNS, fields_of, fitting, nanos, row_of, usd
 
 NAMES = [column.name for column in COLUMNS]
 
@@ -61,6 +61,13 @@ def test_what_is_unknown_is_null_and_not_0() -> None:
     row = values(finished())
     unknown = {name for name in NAMES if row[name] is None}
     assert unknown >= {"tags", "finish_reasons", "cost", "saved_cost", "input_tokens", "total_tokens", "audio_seconds"}
+
+
+@pytest.mark.parametrize("odd", [b"gpt-4o", 5, None, ["gpt-4o"], object()])
+def test_what_is_no_text_is_no_name_of_a_model(odd: Any) -> None:
+    row = values(finished(model=odd, sent_model=odd))
+    assert (row["model"], row["sent_model"]) == (None, None)
+    assert (values(finished(model="a"))["model"], values(finished(sent_model="b"))["sent_model"]) == ("a", "b")
 
 
 def test_texts_are_kept_only_where_they_are_asked_for() -> None:
@@ -127,6 +134,15 @@ def test_what_a_column_cannot_hold_is_left_out_alone() -> None:
     assert (row["latency"], row["retry_wait"], row["limit_wait"], row["audio_seconds"]) == (None, 1.0, None, None)
     assert (row["cached_tokens"], row["reasoning_tokens"]) == (5, 1)
     assert row["tags"] is None
+
+
+def test_a_row_gives_the_fields_that_it_was_made_of() -> None:
+    record = finished(tags={"user": "Zoë"}, cost=Decimal("0.5"), body={"input": "x"}, finish_reasons=("stop",))
+    fields = fields_of(row_of("a", record))
+    assert (*fields,) == ("call", *NAMES)
+    assert (fields["call"], fields["tags"], fields["cost"]) == ("a", {"user": "Zoë"}, Decimal("0.5"))
+    assert (fields["body"], fields["finish_reasons"], fields["saved_cost"]) == ({"input": "x"}, ["stop"], None)
+    assert (fields["complete"], fields["stream"], fields["attempts"]) == (True, False, 1)
 
 
 def test_a_row_that_fits_stays_as_it_is() -> None:

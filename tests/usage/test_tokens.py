@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.audio.transcription import UsageTokens
 
 from llmkit import CallRecord, runtime
+from llmkit.fields import values_of
 from llmkit.usage.tokens import FIGURES, TokenUsage, read_usage
 
 CHAT = {
@@ -47,7 +49,8 @@ READ = TokenUsage(
     ids=["JSON", "model", "Responses"],
 )
 def test_the_figures_have_one_set_of_names(usage: object) -> None:
-    assert read_usage(usage) == READ
+    drawn = 20 if "input_tokens" in values_of(usage) else None  # the images API need not say that it has drawn
+    assert read_usage(usage) == dataclasses.replace(READ, output_image_tokens=drawn)
 
 
 def test_figures_that_the_sdk_does_not_know_yet_are_read_all_the_same() -> None:
@@ -88,3 +91,24 @@ def test_odd_figures_never_fail(usage: object) -> None:
 def test_a_record_has_the_same_names() -> None:
     record = CallRecord(operation="x", model=None, runtime=runtime.current(is_async=False))
     assert all(getattr(record, name) is None for name in FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_tokens": None, "input_tokens": 3}, TokenUsage(input_tokens=3, output_tokens=0, total_tokens=3)),
+        ({"prompt_tokens": 3, "total_tokens": 0}, TokenUsage(input_tokens=3, output_tokens=0, total_tokens=3)),
+        (
+            {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": -1}},
+            TokenUsage(input_tokens=3, output_tokens=0, total_tokens=3),
+        ),
+        ({"prompt_tokens": -3}, None),
+        ({"prompt_tokens": True}, None),
+        ({"seconds": True}, None),
+        ({"seconds": -5}, None),
+        ({"seconds": float("inf")}, None),
+        ("usage", None),
+    ],
+)
+def test_what_is_no_figure_is_left_out(usage: object, read: TokenUsage | None) -> None:
+    assert read_usage(usage) == read

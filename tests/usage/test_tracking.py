@@ -5,11 +5,12 @@ import sys
 from decimal import Decimal
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from surfaces import CHAT
 
-from llmkit import Cache, MemoryStore, Retry, run_tools
+from llmkit import Cache, CallNext, MemoryStore, Request, Retry, run_tools
 from llmkit.conversation import Conversation
 from llmkit.testing import FakeOpenAI
 from llmkit.usage.totals import Usage
@@ -96,6 +97,15 @@ async def test_without_the_extra_tokens_are_counted_all_the_same(monkeypatch: py
     assert (used.usage.total_tokens, used.usage.cost) == (1_100_000, None)
 
 
+async def test_what_is_free_leaves_the_cost_known() -> None:
+    free = httpx2.Response(200, json={"id": "m", "model": "omni-moderation-latest", "results": []})
+    client = FakeOpenAI(model="gpt-4o").respond(free).reply("Blue.", usage=USAGE).async_client(middleware=[Retry()])
+    with track_usage() as used:
+        await client.moderations.create(model="omni-moderation-latest", input="x")
+        await client.chat.completions.create(**CHAT)
+    assert (used.usage.calls, used.usage.cost) == (2, ONE.cost)
+
+
 async def test_an_answer_from_a_cache_is_a_call_that_costs_nothing() -> None:
     client = fake_of(1).async_client(middleware=[Cache(MemoryStore())])
     with track_usage() as used:
@@ -140,3 +150,33 @@ async def test_a_loop_is_not_billed_for_answers_from_a_cache(given: Any, stream:
                 spent.append(step.usage)
     assert [usage.total_tokens for usage in spent] == [1_100_000, 0]
     assert spent[1] == Usage(calls=1)
+
+
+async def flex_answer(given: Any, stack: list[Any]) -> Usage:
+    """What a loop says that it used, of an answer in the flex tier, at half the price."""
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Blue."}}
+    answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5", "service_tier": "flex"}
+    fake = FakeOpenAI().respond(httpx2.Response(200, json={**answer, "choices": [choice], "usage": usage}))
+    async for step in run_tools(fake.async_client(middleware=stack), model="gpt-5", tools=[], **given):
+        if step.type == "final":
+            return step.usage
+    raise AssertionError
+
+
+@pytest.mark.parametrize("stack", [[Retry()], []], ids=["with a record", "without"])
+async def test_a_loop_is_billed_in_the_tier_of_the_answer(stack: list[Any]) -> None:
+    assert (await flex_answer({"messages": CHAT["messages"]}, stack)).cost == Decimal("0.625")
+
+
+async def test_a_call_on_the_way_to_another_is_not_taken_for_it() -> None:
+    inner = fake_of(1).async_client(middleware=[Cache(MemoryStore())])
+    await inner.chat.completions.create(**CHAT)
+
+    async def asks_first(request: Request, call_next: CallNext) -> Any:
+        await inner.chat.completions.create(**CHAT)  # from the cache
+        return await call_next(request)
+
+    conversation = Conversation(fake_of(1).async_client(middleware=[asks_first]), model="gpt-4o")
+    await conversation.send("Name a colour.")
+    assert conversation.usage == ONE

@@ -86,7 +86,7 @@ def test_nobody_needs_to_flush(target: Target, measured: None) -> None:
     for number in range(3):
         writes.put(number)
         until(lambda number=number: target.items == [*range(number + 1)])
-        until(lambda: not writes._running.locked())  # the thread ends when nothing waits, and the next item has its own
+        until(lambda: not writes._awake)  # the thread ends when nothing waits, and the next item has its own
 
 
 def test_an_item_that_comes_when_the_thread_is_about_to_end_is_not_forgotten(measured: None) -> None:
@@ -147,11 +147,34 @@ def test_what_fails_is_written_again_and_said_once(
     until(lambda: target.items == [1])
     told = "the file failed with OSError; calls go on, and the last 100_000 wait until it works again"
     assert warnings(caplog) == [told]
-    until(lambda: not writes._running.locked())
+    until(lambda: not writes._awake)
     target.failures = [LLMKitError("it is full")]
     writes.put(2)
     until(lambda: target.items == [1, 2])
     assert warnings(caplog)[1:] == [told.replace("OSError", "LLMKitError: it is full")]
+
+
+def test_a_log_that_fails_does_not_end_the_thread(
+    target: Target, measured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ConnectionError
+
+    handler = Away()
+    monkeypatch.setattr(pauses, "_FIRST", 0.001)
+    logging.getLogger("llmkit").addHandler(handler)
+    try:
+        target.failures = [OSError(), SystemExit()]
+        writes = Writer(target.write, name="it", every=0.001)
+        writes.put(1)
+        until(lambda: target.items == [1])
+        target.failures = [OSError()]
+        writes.put(2)
+        assert writes.flush(60) or writes.flush(60)
+    finally:
+        logging.getLogger("llmkit").removeHandler(handler)
+    assert target.items == [1, 2]
 
 
 def test_flush_says_that_it_failed_and_the_next_one_tries_again(target: Target) -> None:
@@ -197,14 +220,20 @@ def test_the_oldest_are_dropped_when_too_many_wait_which_is_said(
     assert len(warnings(caplog)) == 2
 
 
-def test_closing_gives_up_on_what_cannot_be_written(target: Target, measured: None) -> None:
+def test_closing_gives_up_on_what_cannot_be_written_and_says_so(
+    target: Target, caplog: pytest.LogCaptureFixture, measured: None
+) -> None:
     target.failures = [OSError()]
     writes = Writer(target.write, name="it", every=NEVER)
     writes.put(1)
-    assert not writes.close()
     writes.put(2)
+    assert not writes.close()
+    assert writes.dropped == 2
+    assert warnings(caplog)[1:] == ["it: 2 could not be written and were given up"]
+    writes.put(3)
     assert writes.close()
-    assert target.batches == [[2]]
+    assert target.batches == [[3]]
+    assert len(warnings(caplog)) == 2
 
 
 def test_a_writer_whose_owner_is_gone_writes_what_waits_and_goes(target: Target) -> None:
@@ -320,7 +349,7 @@ def run(script: str, path: Path) -> tuple[int, list[str]]:
             env={**os.environ, "PYTHONPATH": home},
         )
         errors.seek(0)
-        assert errors.read().count("Traceback") == (ended.returncode not in (0, 3, 7, -signal.SIGTERM))
+        assert errors.read().count("Traceback") == (ended.returncode not in (0, 3, 7, -signal.SIGTERM, -signal.SIGHUP))
     return ended.returncode, sorted(path.read_text().splitlines()) if path.exists() else []
 
 
@@ -354,7 +383,6 @@ def test_a_sigterm_writes_what_waits_and_then_kills(path: Path) -> None:
     "busy",
     [
         "while True: writer.put(time.sleep(0.001))",
-        "with writer._writing: time.sleep(1000)",
         "while True: threading.Thread(target=int).start()",
         "lock = threading.Lock(); lock.acquire(); lock.acquire()",
         "asyncio.run(asyncio.sleep(1000))",
@@ -370,7 +398,7 @@ signal.setitimer(signal.ITIMER_REAL, 0.2)
 """
     code, written = run("import llmkit.usage.writer as module; module._AT_THE_END = 1.0\n" + script, path)
     assert code == -signal.SIGTERM
-    assert "_writing" in busy or "1" in written
+    assert "1" in written
 
 
 @needs_linux
@@ -397,6 +425,81 @@ die()
 
 
 @needs_linux
+def test_a_hangup_of_the_terminal_writes_what_waits_and_then_kills(path: Path) -> None:
+    assert run("writer.put(1); os.kill(os.getpid(), signal.SIGHUP); time.sleep(100)", path) == (-signal.SIGHUP, ["1"])
+
+
+@needs_linux
+def test_handlers_of_a_loop_hear_of_the_signal_also_when_a_writer_is_made_later(path: Path) -> None:
+    script = """
+async def serve():
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    late = Writer(write, name="it", every=1000)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await over.wait()
+    late.put("last")
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+asyncio.run(serve())
+"""
+    assert run(script, path) == (0, ["last"])
+
+
+@needs_linux
+def test_what_a_server_of_uvicorn_wrote_is_there_when_the_signal_is_raised_again(path: Path) -> None:
+    script = """
+import uvicorn
+made = []
+
+async def app(scope, receive, send):
+    while (event := await receive())["type"] in ("lifespan.startup", "lifespan.shutdown"):
+        if event["type"] == "lifespan.startup":
+            made.append(Writer(write, name="it", every=1000))
+            made[0].put("before")
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            made[0].put("after")
+            await asyncio.sleep(0.2)
+        await send({"type": event["type"] + ".complete"})
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+uvicorn.run(app, port=0, log_level="error", lifespan="on")
+"""
+    assert run(script, path) == (-signal.SIGTERM, ["after", "before"])
+
+
+@needs_linux
+def test_python_that_begins_no_threads_at_its_end_waits_no_longer_than_else(path: Path) -> None:
+    script = """
+import llmkit.usage.writer as module
+module._AT_THE_END = 0.2
+hung = Writer(lambda batch: time.sleep(1000), name="hung", every=1000)
+hung.put(1)
+writer.put("written")
+
+def refuse(*_):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+module.start_new_thread = refuse
+"""
+    assert run(script, path) == (0, ["written"])
+
+
+@needs_linux
+def test_threads_that_go_on_after_the_main_one_are_served(path: Path) -> None:
+    script = """
+def work():
+    while threading.main_thread().is_alive(): time.sleep(0.01)
+    writer.put("late")
+    assert writer.flush(20)
+
+threading.Thread(target=work).start()
+"""
+    assert run(script, path) == (0, ["late"])
+
+
+@needs_linux
 def test_an_ignored_sigterm_stays_ignored(path: Path) -> None:
     script = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -408,7 +511,7 @@ writer.put(1)
 
 
 @needs_linux
-def test_a_writer_made_in_a_thread_leaves_signals_alone(path: Path) -> None:
+def test_a_writer_made_in_a_thread_heeds_signals_from_the_first_item_of_the_main_one(path: Path) -> None:
     script = """
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 threading.Thread(target=lambda: Writer(write, name="it")).start()
@@ -416,6 +519,15 @@ while threading.active_count() > 1: time.sleep(0.01)
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 """
     assert run(script, path) == (0, [])
+    script = """
+made = []
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+threading.Thread(target=lambda: made.append(Writer(write, name="it", every=1000))).start()
+while not made: time.sleep(0.01)
+made[0].put("main")
+die()
+"""
+    assert run(script, path) == (-signal.SIGTERM, ["main"])
 
 
 @needs_linux
@@ -446,14 +558,14 @@ def test_the_end_of_a_process_of_multiprocessing_is_heard_of_once(
 ) -> None:
     import multiprocessing.util
 
-    monkeypatch.setattr(writer, "_told_multiprocessing", told := set[int]())
+    monkeypatch.setattr(writer, "_told", told := set[tuple[int, str]]())
     before = len(multiprocessing.util._finalizer_registry)
     for _ in range(2):
         writes = Writer(target.write, name="it", every=NEVER)
         writes.put(1)
         assert writes.flush()
     assert len(multiprocessing.util._finalizer_registry) == before + 1
-    assert told == {os.getpid()}
+    assert told == {(os.getpid(), "multiprocessing.util")}
     multiprocessing.util._finalizer_registry.popitem()
 
 
@@ -470,6 +582,61 @@ def test_the_handler_writes_before_it_lets_the_signal_through(target: Target, mo
     assert raised == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     signal.signal(signal.SIGTERM, before)
+
+
+def test_a_handler_that_is_there_is_called_after_what_waits_is_asked_for(target: Target) -> None:
+    heard: list[tuple[int, object]] = []
+    before = signal.signal(signal.SIGTERM, lambda *said: heard.append(said))
+    try:
+        writes = Writer(target.write, name="it", every=NEVER)
+        handler = signal.getsignal(signal.SIGTERM)
+        Writer(target.write, name="another", every=NEVER)
+        assert signal.getsignal(signal.SIGTERM) is handler
+        writes.put(1)
+        assert callable(handler)
+        handler(signal.SIGTERM, None)
+        until(lambda: target.items == [1])
+        writes.put(2)
+        until(lambda: target.items == [1, 2])  # though nobody flushes
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [(signal.SIGTERM, None)]
+
+
+def test_only_the_main_thread_can_heed_signals(target: Target) -> None:
+    heeded: list[bool] = []
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    thread = threading.Thread(target=lambda: heeded.append(writer._heed_signals()))
+    thread.start()
+    thread.join()
+    signal.signal(signal.SIGTERM, before)
+    assert heeded == [False]
+
+
+def test_signals_of_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "SIGHUP", raising=False)
+    assert writer._heed_signals()
+
+
+def test_writers_that_are_gone_are_not_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes = Target()
+    monkeypatch.setattr(writer, "_writers", {weakref.ref(goes)})
+    del goes
+    assert writer._begin_flushes() == []
+
+
+def test_a_writer_has_one_thread(target: Target, measured: None) -> None:
+    writes = Writer(target.write, name="it", every=NEVER)
+    until(writes._serving.locked)
+    assert writes._begin_thread()
+    writes.put(1)
+    assert writes.flush(60)
+    assert target.batches == [[1]]
+
+
+def test_what_waits_is_written_when_the_owner_is_gone_at_once(target: Target) -> None:
+    Writer(target.write, name="it", every=0.001).put(1)
+    until(lambda: target.items == [1])
 
 
 def test_a_hung_writer_does_not_keep_the_others_from_writing_at_the_end(

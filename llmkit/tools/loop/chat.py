@@ -19,8 +19,7 @@ from llmkit.tools.loop.reply import Incoming, Narrator, Reply, with_unique_ids
 from llmkit.tools.loop.steps import Announced, ReasoningDelta, RefusalDelta, TextDelta
 from llmkit.tools.loop.wire import JSONObject, assistant_message, sendable
 from llmkit.tools.result import ToolResult
-from llmkit.usage.totals import Usage
-from llmkit.usage.tracking import track_usage
+from llmkit.usage.tracking import OneCall
 
 _KINDS = frozenset({"function", "custom", None})  # some servers leave it out
 
@@ -40,7 +39,7 @@ class Chat:
     async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
         """The reply to a request."""
         assembler, told = ToolCallAssembler(), narrator.ids
-        used = track_usage()
+        used = OneCall()
         if not body.get("stream"):
             raw: object = await used.by(self._create(**body))
         else:
@@ -52,7 +51,7 @@ class Chat:
                         yield step
             raw = gathered.answer
         ids = {place: told[call.index] for place, call in enumerate(assembler.calls) if call.index in told}
-        yield _read(raw, ids, cached=used.from_cache > 0)
+        yield _read(raw, ids, used)
 
     def restored(self, saved: JSONObject) -> Reply:
         """The reply that was saved as JSON."""
@@ -79,7 +78,7 @@ def _news(chunk: ChatCompletionChunk, assembler: ToolCallAssembler, narrator: Na
     return steps
 
 
-def _read(completion: Any, ids: Mapping[int, str] | None = None, *, cached: bool = False) -> Reply:
+def _read(completion: Any, ids: Mapping[int, str] | None = None, used: OneCall | None = None) -> Reply:
     choice = completion.choices[0] if isinstance(completion, ChatCompletion) and completion.choices else None
     if choice is None or not choice.message:
         raise NoReply(
@@ -97,8 +96,8 @@ def _read(completion: Any, ids: Mapping[int, str] | None = None, *, cached: bool
         refusal=choice.message.refusal,
         reasoning=_reasoning(choice.message),
         finish_reason=choice.finish_reason,
-        usage=Usage(calls=1) if cached else Usage.of(completion.usage, model=completion.model),
-        cached=cached,
+        usage=(used or OneCall()).usage(completion),
+        cached=used is not None and used.from_cache,
     )
 
 

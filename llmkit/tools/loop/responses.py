@@ -20,8 +20,7 @@ from llmkit.tools.loop.reply import CallKind, Incoming, Narrator, Reply, Said, w
 from llmkit.tools.loop.steps import Announced, ReasoningDelta, RefusalDelta, TextDelta
 from llmkit.tools.loop.wire import JSONObject, output_item, sendable
 from llmkit.tools.result import ToolResult
-from llmkit.usage.totals import Usage
-from llmkit.usage.tracking import track_usage
+from llmkit.usage.tracking import OneCall
 
 _SAID: Final[Mapping[str, type[Said]]] = {
     "response.output_text.delta": TextDelta,
@@ -55,7 +54,7 @@ class Responses:
 
     async def ask(self, body: JSONObject, narrator: Narrator) -> Incoming:
         """The reply to a request; a stream in the background goes on after a lost connection."""
-        used = track_usage()
+        used = OneCall()
         if not body.get("stream"):
             response: object = await self._whole(body, used)
         else:
@@ -67,9 +66,9 @@ class Responses:
                     for step in _news(event, calls, narrator):
                         yield step
             response = gathered.answer
-        yield self._read(response, narrator.ids, cached=used.from_cache > 0)
+        yield self._read(response, narrator.ids, used)
 
-    async def _whole(self, body: JSONObject, used: track_usage) -> Response:
+    async def _whole(self, body: JSONObject, used: OneCall) -> Response:
         """The response; one that is made in the background is waited for."""
         response: Response = await used.by(self._create(**body))
         retrieve: Any = self._client.responses.retrieve
@@ -88,7 +87,7 @@ class Responses:
         callers = {item.get("call_id"): {"caller": item["caller"]} for item in reply if item.get("caller")}
         return [result.message | callers.get(result.call.id, {}) for result in results]
 
-    def _read(self, response: Any, ids: Mapping[int, str] | None = None, *, cached: bool = False) -> Reply:
+    def _read(self, response: Any, ids: Mapping[int, str] | None = None, used: OneCall | None = None) -> Reply:
         _check(response)
         items = self._items(response, ids or {})
         parts: list[Any] = [part for item in response.output if item.type == "message" for part in item.content]
@@ -101,8 +100,8 @@ class Responses:
             refusal="".join(part.refusal for part in parts if part.type == "refusal") or None,
             reasoning="\n\n".join(part.text for item in thoughts for part in item.content or item.summary or ()),
             finish_reason=_finish_reason(response),
-            usage=Usage(calls=1) if cached else Usage.of(response.usage, model=response.model),
-            cached=cached,
+            usage=(used or OneCall()).usage(response),
+            cached=used is not None and used.from_cache,
         )
 
     def _items(self, response: Response, ids: Mapping[int, str]) -> list[JSONObject]:

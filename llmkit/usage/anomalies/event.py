@@ -38,8 +38,13 @@ class Unusual:
     def sentence(self) -> str:
         """All of it, for a person to read: no text of a prompt or an answer, but the values of the tags."""
         who = ", ".join([f"{tag} {value}" for tag, value in self.tags.items()] + [self.model or "no model"])
-        when = f"between {self.start:%Y-%m-%d %H:%M} and {self.end:%H:%M}"
-        return f"{who}: {self._said(self.value)} {when}; {self._comparison()}"
+        return f"{who}: {self._said(self.value)} {self._when()}; {self._comparison()}"
+
+    def _when(self) -> str:
+        minute = "%Y-%m-%d %H:%M %Z"
+        if self.start.strftime(minute) == self.end.strftime(minute):
+            return f"in the minute of {self.end.strftime(minute)}"
+        return f"between {self.start:%Y-%m-%d %H:%M} and {self.end:%H:%M %Z}"
 
     def _said(self, value: float) -> str:
         return _SAID[self.measure].format(value)

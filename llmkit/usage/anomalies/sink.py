@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from llmkit.usage.anomalies.calendar import DAY, HOUR, Calendar
 from llmkit.usage.anomalies.event import Unusual
 from llmkit.usage.anomalies.ledger import SeriesKey, hours_of
 from llmkit.usage.anomalies.series import Call, Finding, Series
+from llmkit.usage.rules import is_unpriced, model_of
 
 _LEAST_ERROR_RATE: Final = 0.05
 _NOT_ASKED: Final = frozenset({"cached", "cancelled"})
@@ -34,11 +36,12 @@ class UnusualUsage:
     ("user", "feature")). `on_unusual` is handed each `Unusual` in the thread of the call, and must not block.
 
     Nothing is said of a series for its first `learning_days`; a `ledger` (the file of a LedgerSink) is learnt from at
-    once. One warning is told for an episode, which ends when nothing was unusual for `cool_down_hours`.
-    `sensitivity` above 1 tells of less, below 1 only of more. What is less than `least_requests` (tokens, usd) above
-    what was expected in an hour is not told, nor fewer than `least_errors` or `least_off_hours` calls.
-    `working_hours=(8, 19)` never calls those hours of a weekday off-hours. Hours and weekends are those of `timezone`.
-    A series that is silent for as long as it learns begins anew; beyond `most_series`, the least recent are forgotten.
+    once, and one that is not there yet is passed over. One warning is told for an episode, which ends when nothing was
+    unusual for `cool_down_hours`. `sensitivity` above 1 warns of smaller excesses, below 1 only of larger ones. What is
+    less than `least_requests` (tokens, usd) above what was expected in an hour is not told, nor fewer than
+    `least_errors` or `least_off_hours` calls. `working_hours=(8, 19)` never calls those hours of a weekday off-hours.
+    Hours and weekends are those of `timezone`. A series that is silent for as long as it learns begins anew; beyond
+    `most_series`, the least recent are forgotten.
     """
 
     def __init__(
@@ -62,8 +65,7 @@ class UnusualUsage:
         format: LogFormat | None = None,
     ) -> None:
         self._per = checked_per(per)
-        if on_unusual is not None and not callable(on_unusual):
-            raise TypeError(f"on_unusual={on_unusual!r} is no function; give one that takes an Unusual")
+        _check_hook(on_unusual)
         if not isinstance(timezone, tzinfo):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"timezone={timezone!r} is no time zone; give zoneinfo.ZoneInfo('Europe/Berlin')")
         if working_hours is not None and not 0 <= working_hours[0] < working_hours[1] <= DAY:
@@ -110,10 +112,9 @@ class UnusualUsage:
     def __call__(self, record: CallRecord) -> None:
         """Count the finished call, and tell what is unusual now."""
         tags = record.tags
-        key: SeriesKey = (*[tags.get(tag) for tag in self._per], record.model)
+        key: SeriesKey = (*[tags.get(tag) for tag in self._per], model_of(record))
         outcome, tokens = record.outcome, record.total_tokens or 0
-        cost = record.cost
-        dollars = float(cost) if cost is not None else None if tokens else 0.0
+        dollars = None if is_unpriced(record) else float(record.cost or 0)
         call = Call(1, tokens, dollars, int(outcome not in _NOT_ASKED), int(outcome in _FAILED))
         with self._lock:
             self._inside = key
@@ -155,6 +156,16 @@ class UnusualUsage:
         self._log.logger().warning("unusual_usage", **unusual.fields())
         if self._on_unusual is not None:
             self._on_unusual(unusual)
+
+
+def _check_hook(hook: object) -> None:
+    if hook is None:
+        return
+    if not callable(hook):
+        raise TypeError(f"on_unusual={hook!r} is no function; give one that takes an Unusual")
+    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
+        name = getattr(hook, "__name__", type(hook).__name__)
+        raise TypeError(f"on_unusual={name} is async; it is called when nothing can be awaited; pass a plain function")
 
 
 def _check_above_0(**given: float) -> None:

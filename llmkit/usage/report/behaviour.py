@@ -52,7 +52,8 @@ _EFFORT: Final = """
 _DEAREST: Final = """
     SELECT started_at, operation, model, tags, outcome, input_tokens, output_tokens, total_tokens, estimated, cost,
         latency, request_id
-    FROM picked ORDER BY cost DESC NULLS LAST, total_tokens DESC NULLS LAST, started_at DESC LIMIT ?
+    FROM picked WHERE total_tokens > 0 OR cost > 0
+    ORDER BY cost DESC NULLS LAST, total_tokens DESC NULLS LAST, started_at DESC LIMIT ?
 """
 
 
@@ -109,7 +110,7 @@ def effort(connection: sqlite3.Connection) -> Effort:
 
 
 def dearest(connection: sqlite3.Connection, top: int) -> tuple[Call, ...]:
-    """The calls that cost the most."""
+    """The calls that cost the most; none that has used nothing."""
     rows = connection.execute(_DEAREST, (top,))
     names = tuple(column[0] for column in rows.description)
     return tuple(_call(**dict(zip(names, row, strict=True))) for row in rows)

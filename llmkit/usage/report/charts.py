@@ -22,6 +22,8 @@ class Shown(NamedTuple):
 
     axis: Callable[[float], str]
     tooltip: Callable[[float], str]
+    whole: bool = False
+    """There is nothing between 1 and 2."""
 
 
 class Series(NamedTuple):
@@ -33,13 +35,14 @@ class Series(NamedTuple):
     """Below `COLORS`."""
 
 
-def ticks(most: float, *, about: int = 5) -> list[float]:
-    """Round values from 0 to at least `most`, about so many steps apart."""
+def ticks(most: float, *, about: int = 5, whole: bool = False) -> list[float]:
+    """Round values from 0 to at least `most`, about so many steps apart, or whole ones."""
     if not 0 < most < math.inf:
         return [0.0, 1.0]
     rough = most / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
+    step = math.ceil(step) if whole else step
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
 
 
@@ -57,7 +60,8 @@ def columns(
 
     `marks` are the texts below some of the columns, by their index; `name` begins the ids.
     """
-    scale = ticks(max((sum(values) for values in zip(*(of.values for of in series), strict=True)), default=0))
+    most = max((sum(values) for values in zip(*(of.values for of in series), strict=True)), default=0)
+    scale = ticks(most, whole=shown.whole)
     width = 100 / max(1, len(labels))
     stacks = (
         _stack(index * width, width, [(of.values[index], of.color) for of in series], scale[-1], tooltip)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from llmkit.usage.report.figures import Breakdown, Group, Slot, Totals
+from llmkit.usage.rules import UNPRICED
 
 _COUNTS: Final = {
     "calls": "count(*)",
@@ -17,7 +18,7 @@ _COUNTS: Final = {
     "cut": "sum(outcome = 'cut')",
     "cancelled": "sum(outcome = 'cancelled')",
     "estimated": "sum(estimated)",
-    "unpriced": "sum(cost IS NULL AND (ifnull(total_tokens, 0) > 0 OR ifnull(audio_seconds, 0) > 0))",
+    "unpriced": f"sum({UNPRICED})",
 }
 _AMOUNTS: Final = {
     "input_tokens": "input_tokens",

@@ -55,7 +55,7 @@ class Totals:
     reasoning_tokens: int = 0
     """The part of `output_tokens` spent on reasoning."""
     cost: Decimal = _ZERO
-    """In USD."""
+    """In USD; without that of the unpriced calls."""
     saved_tokens: int = 0
     """Of the answers of llmkit's caches, as they were billed when they were made."""
     saved_cost: Decimal = _ZERO
@@ -70,6 +70,10 @@ class Totals:
     def ok(self) -> int:
         """Calls answered whole by the server."""
         return self.calls - self.failed - self.refused - self.cached - self.cut - self.cancelled
+
+    def is_unknown(self) -> bool:
+        """Whether the cost is: something was used, and no price is known."""
+        return bool(self.unpriced and not self.cost)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(**{name: getattr(self, name) + getattr(other, name) for name in SUMS})
@@ -152,13 +156,14 @@ class Report:
 
 
 def as_json(figures: object) -> Any:
-    """Figures as JSON has them: properties included, money as exact text."""
+    """Figures as JSON has them: properties included, money as exact text, null where it is unknown."""
     if isinstance(figures, Decimal):
-        return f"{figures:f}"
+        return f"{figures:.9f}"  # whole nano-dollars
     if is_dataclass(figures):
         derived = (name for name, value in vars(type(figures)).items() if isinstance(value, property))
         names = (*(each.name for each in fields(figures)), *derived)
-        return {name: as_json(getattr(figures, name)) for name in names}
+        document = {name: as_json(getattr(figures, name)) for name in names}
+        return {**document, "cost": None} if isinstance(figures, Totals) and figures.is_unknown() else document
     if isinstance(figures, Mapping):
         return {name: as_json(value) for name, value in cast("Mapping[str, object]", figures).items()}
     if isinstance(figures, list | tuple):

@@ -22,6 +22,10 @@ def headline(report: Report) -> Markup:
 
 def _tiles(report: Report) -> Iterator[Markup]:
     total, slots = report.totals, [slot.totals for slot in grouped(report.slots)]
+
+    def of(name: str) -> Markup:
+        return tokens(name, getattr(total, name), estimated=total.estimated)
+
     of_the_period = "in this period, from its start to its end"
     yield _tile(
         "Spend",
@@ -35,10 +39,8 @@ def _tiles(report: Report) -> Iterator[Markup]:
     )
     yield _tile(
         "Tokens",
-        tokens("total_tokens", total.total_tokens),
-        joined(
-            tokens("input_tokens", total.input_tokens), " in, ", tokens("output_tokens", total.output_tokens), " out"
-        ),
+        of("total_tokens"),
+        joined(of("input_tokens"), " in, ", of("output_tokens"), " out"),
     )
     yield _tile(
         "Saved by caches",
@@ -71,12 +73,13 @@ def _latency(report: Report) -> tuple[Markup, Markup]:
 def _notes(total: Totals) -> Iterator[Markup]:
     """What makes the figures less than certain; nothing where nothing does."""
     what = (
-        ("unpriced", "whose price is not known: they are not in the spend"),
-        ("estimated", "whose tokens llmkit has estimated, as the server sent no figures"),
-        ("cut", "whose answer did not arrive whole"),
-        ("cancelled", "that were cancelled before an answer"),
+        ("unpriced", "has no known price and is not in the spend", "have no known price and are not in the spend"),
+        ("estimated", *("had no figures from the server, so that llmkit has estimated the tokens (~)",) * 2),
+        ("cut", *("did not get the whole answer",) * 2),
+        ("cancelled", "was cancelled before an answer", "were cancelled before an answer"),
     )
-    for name, meaning in what:
+    for name, one, many in what:
         if number := getattr(total, name):
             part = wording.share(share_of(number, total.calls))
-            yield element("li", count(name, number), f" {'call' if number == 1 else 'calls'} ({part}) {meaning}.")
+            said = f" call ({part}) {one}." if number == 1 else f" calls ({part}) {many}."
+            yield element("li", count(name, number), said)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import Final, Literal
 
+from llmkit.unseen import printable
+
 Value = str | float | Literal[True] | None
 
-_UNFIT: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and halves of characters, which no page may have."""
 _VOID: Final = frozenset({"meta", "link", "br"})
 
 
@@ -20,8 +19,8 @@ class Markup(str):
 
 
 def text(content: str) -> Markup:
-    """`content` as a browser shows it, whatever it is; markup stays markup."""
-    return content if isinstance(content, Markup) else Markup(escape(_UNFIT.sub("\ufffd", content)))
+    """`content` as a browser shows it, whatever it is, with what is not seen written out; markup stays markup."""
+    return content if isinstance(content, Markup) else Markup(escape(printable(content)))
 
 
 def joined(*parts: str) -> Markup:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from llmkit.usage.reading import Ledger
 from llmkit.usage.rows import COLUMNS
@@ -13,26 +15,41 @@ from llmkit.usage.rows import COLUMNS
 _NAMES: Final = ("call", *(column.name for column in COLUMNS))
 
 
+def is_postgres(ledger: str) -> bool:
+    """Whether it is the URL of a PostgresSink, and no file."""
+    return ledger.startswith(("postgresql://", "postgres://"))
+
+
+def name_of(ledger: str) -> str:
+    """What to call it: the name of the file, or the server and its database, without who may read it."""
+    if not is_postgres(ledger):
+        return os.path.basename(ledger)
+    parts = urlsplit(ledger)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 @contextmanager
-def opened(ledger: str, *, since: float, until: float) -> Generator[sqlite3.Connection, None, None]:
+def opened(
+    ledger: str, *, since: float, until: float, table: str = "calls"
+) -> Generator[sqlite3.Connection, None, None]:
     """A connection that reads the table `calls` of an SQLite file, or of a postgresql:// URL the calls of the period.
 
-    Raises `LedgerUnavailable` or `PostgresUnavailable`.
+    `table` is that of the PostgresSink. Raises `LedgerUnavailable` or `PostgresUnavailable`.
     """
-    if ledger.startswith(("postgresql://", "postgres://")):
+    if is_postgres(ledger):
         with closing(sqlite3.connect("")) as connection:  # in memory as long as it is small
-            _copy(ledger, connection, since, until)
+            _copy(ledger, connection, since, until, table)
             yield connection
     else:
         with closing(Ledger(ledger)) as file, file.reading() as connection:
             yield connection
 
 
-def _copy(url: str, connection: sqlite3.Connection, since: float, until: float) -> None:
+def _copy(url: str, connection: sqlite3.Connection, since: float, until: float, table: str) -> None:
     from llmkit.usage.postgres import read_calls
 
     connection.execute(f"CREATE TABLE calls ({', '.join(_NAMES)})")
     marks = ", ".join("?" * len(_NAMES))
-    calls = read_calls(url, since=since, until=until)
+    calls = read_calls(url, since=since, until=until, table=table)
     connection.executemany(f"INSERT INTO calls VALUES ({marks})", calls)  # noqa: S608 - llmkit's own names
     connection.commit()

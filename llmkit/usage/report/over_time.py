@@ -28,16 +28,19 @@ def over_time(report: Report) -> Iterator[Sequence[Markup]]:
     labels, below = [label(slot.start, step) for slot in slots], marks([slot.start for slot in slots], step)
 
     def chart(name: str, series: Sequence[Series], shown: Shown) -> Markup:
-        title, about = f"{name}, {each}", f"From {labels[0]} to {labels[-1]}, UTC. {_TABLE}"
+        title, about = f"{name.capitalize()}, {each}", f"From {labels[0]} to {labels[-1]}, UTC. {_TABLE}"
         return columns(name, title=title, about=about, labels=labels, marks=below, series=series, shown=shown)
 
-    spend, tokens, calls = _spend(totals), _tokens(totals), _calls(totals)
+    def card(name: str, series: Sequence[Series], *below: Markup) -> Markup:
+        occurring = [of for of in series if any(of.values)]
+        shown = [legend(occurring)] if len(series) > 1 else []
+        shown += [chart(name, occurring, _SHOWN[name])]
+        nothing = [element("p", f"No {name} in this period.")]
+        return section(name, f"{name.capitalize()} over time", *(shown if occurring else nothing), *below, of="slots")
+
     folds = folded("slots", f"The figures of {each}", _table(slots, step, each))
-    yield [section("spend", "Spend over time", chart("spend", spend, _DOLLARS), folds, of="slots")]
-    yield [
-        section("tokens", "Tokens over time", legend(tokens), chart("tokens", tokens, _COUNTS), of="slots"),
-        section("calls", "Calls over time", legend(calls), chart("calls", calls, _COUNTS), of="slots"),
-    ]
+    yield [card("spend", _spend(totals), folds)]
+    yield [card("tokens", _tokens(totals)), card("calls", _calls(totals))]
 
 
 def grouped(slots: Sequence[Slot]) -> Sequence[Slot]:
@@ -91,8 +94,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-_COUNTS: Final = Shown(wording.mark, _number)
-_DOLLARS: Final = Shown(_dollars, _exact_dollars)
+_COUNTS: Final = Shown(wording.mark, _number, whole=True)
+_SHOWN: Final = {"spend": Shown(_dollars, _exact_dollars), "tokens": _COUNTS, "calls": _COUNTS}
 
 
 def _spend(totals: Sequence[Totals]) -> list[Series]:
@@ -131,6 +134,6 @@ def _line(slot: Slot, step: int) -> Markup:
         cost(total, digits=4),
         count("calls", total.calls),
         count("failed", total.failed),
-        tokens("input_tokens", total.input_tokens),
-        tokens("output_tokens", total.output_tokens),
+        tokens("input_tokens", total.input_tokens, estimated=total.estimated),
+        tokens("output_tokens", total.output_tokens, estimated=total.estimated),
     )

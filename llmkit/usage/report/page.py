@@ -31,21 +31,21 @@ log = UsageLog(sinks=[ledger])
 client = AsyncOpenAI(middleware=[log])"""
 
 
-def page(report: Report, *, made_at: float, refresh: int | None = None) -> str:
-    """The page; with `refresh` it asks the server it came from for news every so many seconds."""
-    body = element("main", *_main(report, made_at, refresh))
+def page(report: Report, *, made_at: float, name: str = "", refresh: int | None = None) -> str:
+    """The page of the ledger `name`; with `refresh` it asks the server it came from for news every so many seconds."""
+    body = element("main", *_main(report, made_at, name, refresh))
     live = element("script", _file("live.js"), data_every=refresh, type="module") if refresh else Markup("")
     lost = element(
         "p", "The server does not answer: these are the last figures.", id="lost", role="status", hidden=True
     )
     html = element(
-        "html", _head(made_at, refresh), element("body", body, *([lost, live] if refresh else [])), lang="en"
+        "html", _head(made_at, name, refresh), element("body", body, *([lost, live] if refresh else [])), lang="en"
     )
     return f"<!doctype html>\n{html}\n"
 
 
-def _main(report: Report, made_at: float, refresh: int | None) -> Iterator[Markup]:
-    yield _header(report, made_at, refresh)
+def _main(report: Report, made_at: float, name: str, refresh: int | None) -> Iterator[Markup]:
+    yield _header(report, made_at, name, refresh)
     if not report.totals.calls:
         yield _nothing(report.filter)
         return
@@ -56,7 +56,7 @@ def _main(report: Report, made_at: float, refresh: int | None) -> Iterator[Marku
             yield element("div", *cards, class_="cards")
 
 
-def _header(report: Report, made_at: float, refresh: int | None) -> Markup:
+def _header(report: Report, made_at: float, name: str, refresh: int | None) -> Markup:
     shown = wording.day if report.until - report.since > 2 * DAY else wording.moment
     period = f"{shown(report.since)} \N{EN DASH} {shown(report.until)}, UTC"
     made = f"made {wording.moment(made_at)} UTC" + (f", anew every {refresh} s" if refresh else "")
@@ -64,6 +64,7 @@ def _header(report: Report, made_at: float, refresh: int | None) -> Markup:
     return element(
         "header",
         element("h1", "LLM usage"),
+        element("p", element("bdi", wording.cut(name)), class_="ledger") if name else Markup(),
         element("p", period, class_="period") if report.until > report.since else Markup(),
         element("ul", *picked, class_="picked") if picked else Markup(),
         element("p", made, class_="made"),
@@ -87,7 +88,7 @@ def _nothing(wanted: Filter) -> Markup:
     return element("section", element("h2", title), advice, class_="card nothing")
 
 
-def _head(made_at: float, refresh: int | None) -> Markup:
+def _head(made_at: float, name: str, refresh: int | None) -> Markup:
     style = _file("page.css")
     policy = [
         "default-src 'none'",
@@ -107,7 +108,7 @@ def _head(made_at: float, refresh: int | None) -> Markup:
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
         element("meta", name="robots", content="noindex"),
-        element("title", f"LLM usage, {wording.day(made_at)}"),
+        element("title", f"LLM usage{f' of {wording.cut(name)}' if name else ''}, {wording.day(made_at)}"),
         element("link", rel="icon", href=_ICON),
         element("style", style),
         again,

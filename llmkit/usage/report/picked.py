@@ -11,23 +11,24 @@ from typing import Any, Final, cast
 
 from llmkit.tagging import Tag
 from llmkit.usage.report.figures import Filter
-from llmkit.usage.rows import COLUMNS, Kind, usd
+from llmkit.usage.rows import COLUMNS, fields_of
+from llmkit.usage.rules import MODEL
 
-_PICK: Final = """
+_PICK: Final = f"""
     CREATE TEMP TABLE picked AS
-    SELECT started_at, latency, time_to_first_token, operation, coalesce(sent_model, model) AS model, key, tags,
+    SELECT started_at, latency, time_to_first_token, operation, {MODEL} AS model, key, tags,
         outcome, estimated, fallback, attempts, retry_wait, limit_wait, cache, predicted_tokens, trimmed_messages,
         input_tokens, output_tokens, total_tokens, cached_tokens, reasoning_tokens, audio_seconds, cost,
         saved_input_tokens, saved_output_tokens, saved_cost, status_code, error, error_code, request_id
-    FROM main.calls WHERE """
+    FROM main.calls WHERE """  # noqa: S608 - all of it is llmkit's own
 _CONDITIONS: Final = {
     "since": "started_at >= ?",
     "until": "started_at < ?",
-    "model": "coalesce(sent_model, model) = ?",
+    "model": f"{MODEL} = ?",
     "operation": "operation = ?",
     "outcome": "outcome = ?",
 }
-_KINDS: Final[dict[str, Kind]] = {column.name: column.kind for column in COLUMNS}
+_NAMES: Final = ", ".join(column.name for column in COLUMNS)
 _REMEMBERED: Final = 10_000
 
 
@@ -47,11 +48,8 @@ def picked(connection: sqlite3.Connection, wanted: Filter) -> Generator[None, No
 def calls(connection: sqlite3.Connection, wanted: Filter) -> Iterator[dict[str, object]]:
     """The calls themselves, oldest first: the fields of a `CallRecord` and the name `call`."""
     condition, values = _condition(connection, wanted)
-    names = ", ".join(_KINDS)
-    query = f"SELECT call, {names} FROM main.calls WHERE {condition} ORDER BY started_at, call"  # noqa: S608
-    for call, *row in connection.execute(query, values):
-        fields = zip(_KINDS.items(), row, strict=True)
-        yield {"call": call, **{name: _field(kind, value) for (name, kind), value in fields}}
+    query = f"SELECT call, {_NAMES} FROM main.calls WHERE {condition} ORDER BY started_at, call"  # noqa: S608
+    yield from map(fields_of, connection.execute(query, values))
 
 
 def _condition(connection: sqlite3.Connection, wanted: Filter) -> tuple[str, tuple[object, ...]]:
@@ -83,15 +81,6 @@ def _tell_tags_apart(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TEMP TABLE tagged (tags TEXT, name TEXT, value TEXT)")
     rows = ((text, *pair) for (text,) in texts.fetchall() for pair in shown_tags(text).items())
     connection.executemany("INSERT INTO tagged VALUES (?, ?, ?)", rows)
-
-
-def _field(kind: Kind, value: Any) -> object:
-    """As a record has it."""
-    if value is None or kind not in ("json", "nanos", "flag"):
-        return value
-    if kind == "flag":
-        return bool(value)
-    return usd(value) if kind == "nanos" else json.loads(value)
 
 
 def _has(wanted: Mapping[str, str]) -> Callable[[str | None], bool]:

@@ -11,7 +11,7 @@ from llmkit.usage.report.charts import bar
 from llmkit.usage.report.details import Accuracy, CacheUse, Call, Effort, Trouble
 from llmkit.usage.report.figures import Report, Totals
 from llmkit.usage.report.markup import Markup, element, joined
-from llmkit.usage.report.tables import count, facts, figure, named, row, section, share, small, table, tokens
+from llmkit.usage.report.tables import count, facts, figure, named, row, section, share, table, tokens
 from llmkit.usage.report.timing import ALL, NO_MODEL
 from llmkit.usage.report.wording import money
 
@@ -36,25 +36,32 @@ def quality(report: Report) -> Iterator[Sequence[Markup]]:
 
 def _cache(use: CacheUse, total: Totals) -> Markup:
     asked, rate, given, made = use.hits + use.misses, use.hit_rate, use.saved_input_tokens, use.saved_output_tokens
-    part = figure("hit_rate", rate, wording.share(rate)) if rate is not None else Markup("not in use")
+    part = figure("hit_rate", rate, wording.share(rate))
     saved = joined(tokens("saved_input_tokens", given), " in, ", tokens("saved_output_tokens", made), " out")
     unpriced = joined(" and ", count("unpriced", use.unpriced), " hits of unknown price") if use.unpriced else Markup()
     worth = figure("saved_cost", use.saved_cost, money(use.saved_cost, digits=wording.digits_for(total.cost)))
     read = share("cached_share", total.cached_tokens, total.input_tokens)
-    return facts(
+    return _occurring(
         (
-            "Answered by llmkit's caches",
-            joined(count("hits", use.hits), f" of {asked:,} calls, ", part),
-            bar(rate or 0, color=2),
+            asked,
+            (
+                "Answered by llmkit's caches",
+                joined(count("hits", use.hits), f" of {asked:,} calls, ", part),
+                bar(rate or 0, color=2),
+            ),
         ),
-        ("of them by meaning", count("semantic", use.semantic)),
-        ("Tokens saved", saved),
-        ("Money saved", joined(worth, unpriced)),
+        (use.semantic, ("Answered by meaning", count("semantic", use.semantic))),
+        (given + made, ("Tokens saved", saved)),
+        (use.saved_cost or use.unpriced, ("Money saved", joined(worth, unpriced))),
         (
-            "From the provider's prompt cache",
-            joined(tokens("cached_tokens", total.cached_tokens), " of the input tokens, ", read),
-            bar(total.cached_share or 0, color=2),
+            total.cached_tokens,
+            (
+                "From the provider's prompt cache",
+                joined(tokens("cached_tokens", total.cached_tokens), " of the input tokens, ", read),
+                bar(total.cached_share or 0, color=2),
+            ),
         ),
+        otherwise="No cache was asked.",
     )
 
 
@@ -63,14 +70,27 @@ def _effort(effort: Effort) -> Markup:
         value = getattr(effort, name)
         return figure(name, value, wording.seconds(value)) if isinstance(value, float) else count(name, value)
 
-    return facts(
-        ("HTTP requests", of("attempts")),
-        ("of them retries", joined(of("retries"), " in ", of("retried_calls"), " calls")),
-        ("Waited between attempts", of("retry_wait")),
-        ("Waited for a rate limit", joined(of("limit_wait"), " in ", of("limited_calls"), " calls")),
-        ("Answered by a fallback", joined(of("fallbacks"), " calls")),
-        ("Shortened to fit", joined(of("trimmed_calls"), " calls by ", of("trimmed_messages"), " messages")),
+    return _occurring(
+        (effort.attempts, ("HTTP requests", of("attempts"))),
+        (effort.retries, ("Retries", joined(of("retries"), " in ", of("retried_calls"), " calls"))),
+        (effort.retry_wait, ("Waited between attempts", of("retry_wait"))),
+        (
+            effort.limit_wait,
+            ("Waited for a rate limit", joined(of("limit_wait"), " in ", of("limited_calls"), " calls")),
+        ),
+        (effort.fallbacks, ("Answered by a fallback", joined(of("fallbacks"), " calls"))),
+        (
+            effort.trimmed_calls,
+            ("Shortened to fit", joined(of("trimmed_calls"), " calls by ", of("trimmed_messages"), " messages")),
+        ),
+        otherwise="No request was sent.",
     )
+
+
+def _occurring(*lines: tuple[object, tuple[str, *tuple[Markup, ...]]], otherwise: str) -> Markup:
+    """The facts of which there is something, which is the first part of each line."""
+    found = [fact for there_is, fact in lines if there_is]
+    return facts(*found) if found else element("p", otherwise)
 
 
 def _accuracy(rows: Sequence[Accuracy]) -> Iterator[Markup]:
@@ -78,7 +98,11 @@ def _accuracy(rows: Sequence[Accuracy]) -> Iterator[Markup]:
     if not known:
         yield element("p", "No call of the period was counted before it was sent.")
         return
-    yield element("p", "Input tokens that llmkit has counted before a call, beside what the server has counted.")
+    yield element(
+        "p",
+        "Input tokens that llmkit has counted before a call, beside what the server has counted. "
+        "Worst: with + llmkit counted more than the server, with - less.",
+    )
     yield table("accuracy", "Predicted tokens", ("Model", "Exact", "Within 1%", "Worst"), starmap(_predicted, known))
 
 
@@ -103,7 +127,7 @@ def _troubles(name: str, troubles: Sequence[Trouble]) -> Markup:
         return element("p", "No call has failed.")
     most = max(trouble.calls for trouble in troubles)
     lines = (_trouble(each, most) for each in troubles)
-    return element("div", table(name, name, ("Error", "Last", "Calls"), lines), data_of=name)
+    return element("div", table(name, name, ("Error", "Calls", "Last"), lines), data_of=name)
 
 
 def _trouble(of: Trouble, most: int) -> Markup:
@@ -113,15 +137,17 @@ def _trouble(of: Trouble, most: int) -> Markup:
     return row(
         key,
         named(of.error, below, mark=bar(of.calls / most, color=1)),
-        element("time", wording.moment(of.last_at), datetime=of.last),
         count("calls", of.calls),
+        element("time", wording.moment(of.last_at), datetime=of.last),
     )
 
 
 def _top(calls: Sequence[Call]) -> Markup:
+    if not calls:
+        return element("p", "No call has used anything.")
     digits = wording.digits_for(max((call.cost for call in calls if call.cost is not None), default=Decimal(0)))
     lines = (_call(call, digits) for call in calls)
-    return table("top", "Dearest calls", ("Call", "Took", "Tokens", "Cost"), lines)
+    return table("top", "Dearest calls", ("Call", "Cost", "Tokens", "Took"), lines)
 
 
 def _call(of: Call, digits: int) -> Markup:
@@ -132,9 +158,9 @@ def _call(of: Call, digits: int) -> Markup:
     return row(
         of.at,
         named(of.model, below, otherwise=NO_MODEL),
-        figure("latency", of.latency, wording.seconds(of.latency)),
-        joined(tokens("total_tokens", of.total_tokens), small("estimated") if of.estimated else Markup()),
         figure("cost", of.cost, money(of.cost, digits=digits)),
+        tokens("total_tokens", of.total_tokens, estimated=of.estimated),
+        figure("latency", of.latency, wording.seconds(of.latency)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The page on localhost, made anew for each visit."""
+"""The page on localhost, made anew as often as a tenth of one CPU allows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
 from socketserver import TCPServer
 from threading import Lock
+from time import monotonic
 from typing import Any, Final, cast
 
 from llmkit.errors import LLMKitError
@@ -26,13 +27,16 @@ _SAFE: Final = {
 }
 _PATIENCE: Final = 10.0
 """Seconds that a connection may say nothing."""
+_REST: Final = 9
+"""A page is kept for so many times as long as it took to make."""
 
 
 def serve(make_page: Callable[[], str], *, host: str = "127.0.0.1", port: int) -> None:
     """Show what `make_page()` returns at http://host:port/ until Ctrl-C; port 0 takes any that is free.
 
-    It is called for each visit, from threads, one at a time. `host` is an address of this machine's own. Raises
-    `LLMKitError` when something else has the port. Where the page is goes to stderr.
+    It is called for visits, from threads, one at a time; a page that took a second to make is shown for the next nine,
+    too. `host` is an address of this machine's own. Raises `LLMKitError` when something else has the port. Where the
+    page is goes to stderr.
     """
     try:
         with PageServer(make_page, host=host, port=port) as server:
@@ -49,7 +53,9 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there, two servers could have one port
 
-    def __init__(self, make_page: Callable[[], str], *, host: str, port: int) -> None:
+    def __init__(
+        self, make_page: Callable[[], str], *, host: str, port: int, clock: Callable[[], float] = monotonic
+    ) -> None:
         address = ip_address("127.0.0.1" if host == "localhost" else host)
         if not address.is_loopback:
             raise ValueError(f"host={host!r} can be reached from elsewhere; use '127.0.0.1' and a tunnel")
@@ -57,6 +63,8 @@ class PageServer(ThreadingHTTPServer):
         self._name = f"[{address}]" if address.version == 6 else str(address)
         self._make_page = make_page
         self._making = Lock()
+        self._clock = clock
+        self._page, self._fresh_until = b"", clock()
         try:
             super().__init__((str(address), port), _Visit)
         except (OSError, OverflowError) as error:
@@ -78,9 +86,14 @@ class PageServer(ThreadingHTTPServer):
         return host.removesuffix(f":{self.server_port}") in (self._name, "localhost")
 
     def page(self) -> bytes:
-        """The page as it is now."""
+        """The page as it is now, or was a moment ago."""
         with self._making:
-            return self._make_page().encode()
+            began = self._clock()
+            if began >= self._fresh_until:
+                self._page = self._make_page().encode()
+                now = self._clock()
+                self._fresh_until = now + _REST * (now - began)
+            return self._page
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of browsers that hang up."""

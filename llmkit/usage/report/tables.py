@@ -9,7 +9,6 @@ from llmkit.usage.report import wording
 from llmkit.usage.report.details import share_of
 from llmkit.usage.report.figures import Totals
 from llmkit.usage.report.markup import Markup, element, joined
-from llmkit.usage.report.wording import money
 
 _FIRST_ROWS, _FEW_ROWS = 6, 8
 """Of a longer table than the second says, so many rows are shown at once; the others unfold."""
@@ -28,15 +27,16 @@ def count(name: str, value: int) -> Markup:
     return figure(name, value, f"{value:,}")
 
 
-def tokens(name: str, value: int | None) -> Markup:
-    """Tokens, to three figures."""
-    return figure(name, value, wording.UNKNOWN if value is None else wording.short(value))
+def tokens(name: str, value: int | None, *, estimated: int = 0) -> Markup:
+    """Tokens, to three figures; with a tilde when there are estimates among them."""
+    shown = wording.UNKNOWN if value is None else wording.roughly(wording.short(value), estimated and value)
+    return figure(name, value, shown)
 
 
 def cost(total: Totals, *, digits: int) -> Markup:
     """What calls cost; unknown where no price is known of those that were billed."""
-    known = total.cost or not total.unpriced
-    return figure("cost", total.cost, money(total.cost, digits=digits) if known else wording.UNKNOWN)
+    shown = wording.spent(total.cost, unpriced=total.unpriced, digits=digits)
+    return figure("cost", None if total.is_unknown() else total.cost, shown)
 
 
 def share(name: str, part: int, whole: int) -> Markup:
@@ -46,12 +46,13 @@ def share(name: str, part: int, whole: int) -> Markup:
 
 def named(name: str | None, *below: Markup, otherwise: str = "(none)", mark: str = "") -> Markup:
     """The first cell of a row: a name, a chart's `mark` and small print below it."""
-    shown = (
-        element("span", otherwise, class_="none")
-        if not name
-        else element("bdi", wording.cut(name), title=name[:_LONGEST] if name != wording.cut(name) else None)
-    )
+    shown = element("span", otherwise, class_="none") if name is None else _short(wording.named(name, otherwise))
     return joined(shown, mark, *(small(each) for each in below if each))
+
+
+def _short(name: str) -> Markup:
+    cut = wording.cut(name)
+    return element("bdi", cut, title=name[:_LONGEST] if name != cut else None)
 
 
 def small(*inside: str) -> Markup:

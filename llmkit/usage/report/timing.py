@@ -14,7 +14,7 @@ from llmkit.usage.report.tables import count, figure, named, row, section, table
 
 ALL: Final = "all models"
 NO_MODEL: Final = "no model"
-_KEY: Final = "Dot: half of them took no longer. Ring: 90%. Stroke: 99%."
+_KEY: Final = "Dot: median. Ring: 90% were faster. Bar: 99%."
 
 
 def timing(report: Report) -> Iterator[Sequence[Markup]]:

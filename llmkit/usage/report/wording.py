@@ -18,6 +18,23 @@ def money(amount: Decimal | None, *, digits: int = 2) -> str:
     return f"<${least:f}" if 0 < amount < least else f"${amount:,.{digits}f}"
 
 
+def spent(known: Decimal, *, unpriced: int, digits: int) -> str:
+    """What calls cost: "≥$1.20" when some of them have no known price; unknown when no price is known at all."""
+    if not unpriced:
+        return money(known, digits=digits)
+    return f"≥${known:,.{digits}f}" if known else UNKNOWN
+
+
+def roughly(shown: str, estimated: int) -> str:
+    """A number, with a tilde when estimates are in it."""
+    return f"~{shown}" if estimated else shown
+
+
+def named(value: str | None, otherwise: str) -> str:
+    """The value of a tag or a field; what is empty is quoted, to be seen."""
+    return otherwise if value is None else value or '""'
+
+
 def digits_for(largest: Decimal) -> int:
     """How many digits after the point tell amounts up to `largest` apart."""
     return 2 if largest >= 5 else 4

@@ -90,6 +90,15 @@ def test_what_counts_as_what(fields: dict[str, Any], measure: str | None) -> Non
     assert [unusual.measure for unusual in found] == ([measure] if measure else [])
 
 
+def test_a_series_is_of_the_model_that_was_asked_in_the_end_or_else_of_the_one_that_answered() -> None:
+    for fields in ({"sent_model": "gpt-5"}, {"model": None, "response_model": "gpt-5"}):
+        found: list[Unusual] = []
+        sent = Sent(UnusualUsage(on_unusual=found.append, learning_days=4, format="json"))
+        sent.hours(0, 4 * 24, 20, **fields)
+        sent.hours(4 * 24, 4 * 24 + 1, 400)
+        assert {unusual.model for unusual in found} == {"gpt-5"}
+
+
 def test_the_past_is_learnt_from_a_ledger(tmp_path: Path) -> None:
     ledger = LedgerSink(tmp_path / "usage.db")
     for hour in range(15 * 24):
@@ -184,11 +193,22 @@ def test_a_forked_child_knows_what_was_learnt_but_for_what_was_under_way() -> No
     assert len(sink._series) == 2
 
 
+async def hook(unusual: Unusual) -> None: ...
+
+
+class Hook:
+    async def __call__(self, unusual: Unusual) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"per": ("user", "user")}, ValueError, "per="),
+        ({"per": 5}, ValueError, "per=5 must be the name of a tag or a tuple of them"),
         ({"on_unusual": "print"}, TypeError, "on_unusual='print' is no function"),
+        ({"on_unusual": hook}, TypeError, "on_unusual=hook is async; it is called when nothing can be awaited; pass a"),
+        ({"on_unusual": Hook()}, TypeError, "on_unusual=Hook is async;"),
+        ({"ledger": "postgresql://u:secret@h/d"}, ValueError, "ledger is the address of a server"),
         ({"timezone": "Europe/Berlin"}, TypeError, "timezone='Europe/Berlin' is no time zone"),
         ({"working_hours": (19, 8)}, ValueError, r"working_hours=\(19, 8\) must be two hours"),
         ({"sensitivity": 0}, ValueError, "sensitivity=0 must be above 0"),

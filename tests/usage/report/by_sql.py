@@ -39,6 +39,9 @@ def usd(nanos: int | None) -> Decimal | None:
 
 def of_row(row: sqlite3.Row, *names: str) -> Iterator[tuple[str, Value]]:
     for name in names:
+        if name == "cost" and not row["cost"] and "unpriced" in row.keys() and row["unpriced"]:  # noqa: SIM118
+            yield name, None
+            continue
         yield name, usd(row[name]) if "cost" in name else row[name]
 
 
@@ -141,7 +144,8 @@ def effort(ledger: sqlite3.Connection) -> Keyed:
         sum(trimmed_messages) AS trimmed_messages FROM calls"""
     ).fetchone()
     for name, value in of_row(row, *row.keys()):
-        yield ("effort", "", name), value
+        if value:
+            yield ("effort", "", name), value
 
 
 def troubles(ledger: sqlite3.Connection) -> Keyed:

@@ -26,7 +26,7 @@ def test_models_tags_operations_and_keys_have_a_card_each_and_every_group_its_fi
         expected = {}
         for group in breakdown.groups:
             name, total = group.name or f"no {breakdown.by}", group.totals
-            expected[name, "cost"] = f"{total.cost:f}"
+            expected[name, "cost"] = "" if total.is_unknown() else f"{total.cost:f}"
             expected |= {(name, each): str(getattr(total, each)) for each in ("calls", "total_tokens")}
             few = ("unpriced", "failed", "estimated")
             expected |= {(name, each): str(getattr(total, each)) for each in few if getattr(total, each)}
@@ -53,6 +53,23 @@ def test_a_bar_is_as_long_as_the_share_of_the_spend_or_else_of_the_tokens() -> N
         report, totals=Totals(calls=2), by_model=Breakdown(by="model", groups=[Group(name="a", totals=Totals())])
     )
     assert page_of(report).all("rect")[0]["width"] == "0.000%"
+
+
+def test_there_is_no_bar_for_a_cost_that_is_unknown() -> None:
+    dear, own = Totals(calls=1, cost=Decimal(3)), Totals(calls=1, unpriced=1, total_tokens=9)
+    groups = [Group(name="dear", totals=dear), Group(name="own", totals=own)]
+    report = replace(a_month(), totals=dear + own, by_tag={}, by_model=Breakdown(by="model", groups=groups))
+    report = replace(report, by_key=Breakdown(by="key", groups=[]), by_operation=Breakdown(by="operation", groups=[]))
+    page = page_of(report)
+    assert [each["width"] for each in page.all("rect")] == ["100.000%"]
+    assert [each.shown for each in page.figures if each.figure == "cost"] == ["$3.0000", "unknown"]
+
+
+def test_a_tag_that_is_called_like_a_field_is_said_to_be_a_tag() -> None:
+    report = a_month()
+    page = page_of(replace(report, by_tag={"model": replace(report.by_tag["user"], by="model"), "team": report.by_key}))
+    assert "By model" in page.text
+    assert "By tag model" in page.text
 
 
 def test_groups_that_are_not_listed_are_summed_up() -> None:

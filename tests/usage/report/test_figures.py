@@ -34,10 +34,19 @@ def test_json_has_every_field_every_share_and_exact_money() -> None:
     (group,) = document["groups"]
     assert group["name"] == "alice"
     assert set(group["totals"]) == {each.name for each in fields(Totals)} | {"cached_share", "ok"}
-    assert (group["totals"]["cost"], group["totals"]["saved_cost"], group["totals"]["ok"]) == ("0.25", "0", 3)
+    assert (group["totals"]["cost"], group["totals"]["saved_cost"], group["totals"]["ok"]) == (
+        "0.250000000",
+        "0.000000000",
+        3,
+    )
     assert as_json(Decimal("1E-9")) == "0.000000001"
     assert as_json([{"tags": {"user": "a"}}]) == [{"tags": {"user": "a"}}]
     assert as_json(Filter(tags={"user": "a"}))["tags"] == {"user": "a"}
+
+
+def test_an_unknown_cost_is_null_in_json() -> None:
+    assert as_json(Totals(calls=1, unpriced=1))["cost"] is None
+    assert as_json(Totals(calls=2, unpriced=1, cost=Decimal(1)))["cost"] == "1.000000000"
 
 
 def test_times_are_written_in_utc() -> None:

@@ -37,8 +37,8 @@ def test_the_headline_has_the_totals_and_percentiles() -> None:
 def test_what_is_not_certain_is_said() -> None:
     total = Totals(calls=1_000, unpriced=1, estimated=20, cost=Decimal(7))
     text = Page(headline(replace(a_month(), totals=total))).text
-    assert "1 call (0.1%) whose price is not known: they are not in the spend." in text
-    assert "20 calls (2.0%) whose tokens llmkit has estimated, as the server sent no figures." in text
+    assert "1 call (0.1%) has no known price and is not in the spend." in text
+    assert "20 calls (2.0%) had no figures from the server, so that llmkit has estimated the tokens (~)." in text
 
 
 def test_certain_figures_have_no_notes_and_a_spend_without_prices_is_unknown() -> None:

@@ -74,7 +74,7 @@ LOOKS = [*((width, dark) for width in (360, 1280) for dark in (False, True)), (6
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 async def test_the_page_is_readable_on_any_screen(ledger: Path, tab: Tab, width: int, dark: bool) -> None:
     html = ledger.with_suffix(".html")
-    write_page(html, page(reported(ledger), made_at=NOON))
+    write_page(html, page(reported(ledger), made_at=NOON, name="usage.db"))
     await tab.look(width, 780 if width == 360 else 900, dark=dark, phone=width == 360)
     tab.requests.clear()
     await tab.go(html.as_uri())

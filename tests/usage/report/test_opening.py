@@ -11,7 +11,7 @@ from llmkit.errors import LedgerUnavailable, PostgresUnavailable
 from llmkit.record import CallRecord
 from llmkit.usage.postgres import PostgresSink
 from llmkit.usage.report.figures import Filter, Report
-from llmkit.usage.report.opening import opened
+from llmkit.usage.report.opening import name_of, opened
 from llmkit.usage.report.query import report
 
 CALLS = [record(at=10.0, tags={"user": "a"}), record(at=20.0, tags={"user": "b"}), record(at=30.0, model="o4-mini")]
@@ -45,6 +45,18 @@ def test_a_postgres_gives_the_same_figures_as_a_file(tmp_path: Path, local_postg
     found, expected = read(local_postgres.url), read(str(tmp_path / "usage.db"))
     assert found == expected
     assert read(local_postgres.url, since=15.0, until=30.0).totals.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("ledger", "name"),
+    [
+        ("/var/lib/usage.db", "usage.db"),
+        ("postgresql://me:hunter2@db.example:5432/metrics?sslmode=require", "db.example:5432/metrics"),
+        ("postgres:///metrics", "/metrics"),
+    ],
+)
+def test_a_ledger_is_named_without_who_may_read_it(ledger: str, name: str) -> None:
+    assert name_of(ledger) == name
 
 
 def test_a_postgres_that_is_not_there_is_named_without_its_password() -> None:

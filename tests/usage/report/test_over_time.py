@@ -14,7 +14,7 @@ MIDNIGHT = NOON - 12 * HOUR
 
 
 def slots(count: int, step: int = DAY) -> list[Slot]:
-    totals = Totals(calls=2, cost=Decimal("0.5"), input_tokens=3, cached_tokens=5)
+    totals = Totals(calls=2, failed=1, cost=Decimal("0.5"), input_tokens=3, cached_tokens=5, output_tokens=1)
     return [Slot(start=MIDNIGHT + index * step, totals=totals) for index in range(count)]
 
 
@@ -35,8 +35,8 @@ def test_a_tooltip_has_the_day_and_its_parts() -> None:
     report = replace(a_month(), slots=slots(2), step=DAY)
     text = Page(joined(*(card for row in over_time(report) for card in row))).text
     assert "21 Nov 2026: $0.5000" in text
-    assert "21 Nov 2026: 2\nanswered: 2" in text
-    assert "21 Nov 2026: 5\ninput from the provider's cache: 5" in text
+    assert "21 Nov 2026: 2\nanswered: 1\nfailed: 1" in text
+    assert "21 Nov 2026: 6\ninput from the provider's cache: 5\noutput: 1" in text
 
 
 @pytest.mark.parametrize(("most", "mark"), [("0.8", "$0.20"), ("8", "$2"), ("0.0004", "$0.0001"), ("8000", "$2k")])
@@ -44,6 +44,16 @@ def test_the_axis_of_the_spend_has_dollars(most: str, mark: str) -> None:
     slot = Slot(start=MIDNIGHT, totals=Totals(cost=Decimal(most)))
     report = replace(a_month(), slots=[slot], step=DAY)
     assert mark in Page(joined(*next(over_time(report)))).text
+
+
+def test_what_there_is_nothing_of_has_no_chart_and_no_legend() -> None:
+    slot = Slot(start=MIDNIGHT, totals=Totals(calls=1, refused=1))
+    page = Page(joined(*(card for row in over_time(replace(a_month(), slots=[slot])) for card in row)))
+    assert "No spend in this period." in page.text
+    assert "No tokens in this period." in page.text
+    assert [each["class"] for each in page.all("svg")] == ["swatch", "columns"]
+    assert "refused" in page.text
+    assert "from a cache" not in page.text
 
 
 def test_too_many_days_are_put_together() -> None:

@@ -55,6 +55,12 @@ def test_a_page_has_every_part_of_the_report_and_says_when_it_was_made() -> None
     assert "made 21 Nov 2026, 12:00 UTC" in Page(html).text
 
 
+def test_a_page_says_whose_it_is() -> None:
+    html = page(a_month(), made_at=NOON, name="usage.db")
+    assert "<title>LLM usage of usage.db, 21 Nov 2026</title>" in html
+    assert "LLM usageusage.db22 Oct 2026" in Page(html).text
+
+
 def test_a_short_period_has_its_hours() -> None:
     report = replace(a_month(), since=NOON - 3_600, until=NOON)
     assert "21 Nov 2026, 11:00 \N{EN DASH} 21 Nov 2026, 12:00, UTC" in page(report, made_at=NOON)

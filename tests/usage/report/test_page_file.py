@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ def test_a_page_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
         write_page(target, "<p>new \N{SNOWMAN}")
         assert reader.read() == "<p>old"
     assert target.read_text("utf-8") == "<p>new \N{SNOWMAN}"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_a_page_is_for_its_owner_alone(tmp_path: Path) -> None:
+    target = tmp_path / "usage.html"
+    target.write_text("<p>of everybody")
+    (tmp_path / f".llmkit-{os.getpid()}-usage.html").write_text("<p>left behind")
+    write_page(target, "<p>")
+    assert target.stat().st_mode & 0o777 == 0o600
     assert [*tmp_path.iterdir()] == [target]
 
 

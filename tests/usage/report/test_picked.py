@@ -40,7 +40,7 @@ def test_calls_come_as_the_records_they_were(tmp_path: Path) -> None:
         first, second = calls(connection, Filter())
         assert [each["started_at"] for each in calls(connection, Filter(tags={"n": "1"}, since=15.0))] == [20.0]
     assert list(second) == ["call", *(column.name for column in COLUMNS)]
-    assert (first["started_at"], first["tags"], first["cost"], first["stream"]) == (10.0, None, None, False)
+    assert (first["started_at"], first["tags"], first["cost"], first["stream"]) == (10.0, {}, None, False)
     assert (second["model"], second["tags"], second["cost"]) == ("gpt-5", {"user": "a", "n": 1}, Decimal("1E-9"))
     assert (second["stream"], second["latency"]) == (True, 1.5)
 

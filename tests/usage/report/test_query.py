@@ -321,6 +321,12 @@ def test_a_model_is_the_one_that_was_asked_in_the_end(tmp_path: Path) -> None:
     assert [group.name for group in found.by_model.groups] == ["gpt-4o-mini"]
 
 
+def test_a_call_that_asked_for_no_model_has_the_one_that_answered(tmp_path: Path) -> None:
+    looked = record(operation="batches.get", model=None, response_model="gpt-4o", total_tokens=5)
+    found = read_all(tmp_path, looked, record(operation="models.get", model=None), wanted=Filter(model="gpt-4o"))
+    assert [(group.name, group.totals.total_tokens) for group in found.by_model.groups] == [("gpt-4o", 5)]
+
+
 def test_tags_are_told_apart_as_they_are_shown(tmp_path: Path) -> None:
     values = ("alice", 'al"ice', "\x1b[31mred", "半\ud83d", 7, 7.5, True, "true", 2**70)
     found = read_all(tmp_path, *(record(tags={"user": value}) for value in values), record())

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from llmkit.errors import LedgerUnavailable, LLMKitError
+from llmkit.testing import VirtualClock
 from llmkit.usage.report.serve import PageServer, serve
 
 PROGRAM = """
@@ -26,8 +27,10 @@ print("ended")
 
 
 @contextmanager
-def serving(make_page: Callable[[], str], *, host: str = "127.0.0.1") -> Generator[PageServer]:
-    with PageServer(make_page, host=host, port=0) as server:
+def serving(
+    make_page: Callable[[], str], *, host: str = "127.0.0.1", clock: Callable[[], float] = lambda: 0.0
+) -> Generator[PageServer]:
+    with PageServer(make_page, host=host, port=0, clock=clock) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -46,11 +49,30 @@ def visit(
     return found
 
 
-def test_the_page_is_made_anew_for_each_visit() -> None:
+def test_a_page_that_is_made_at_once_is_made_anew_for_each_visit() -> None:
     numbers = iter("12")
     with serving(lambda: f"<p>{next(numbers)} \N{SNOWMAN}") as server:
         assert visit(server)[::2] == (200, "<p>1 \N{SNOWMAN}")
         assert visit(server)[::2] == (200, "<p>2 \N{SNOWMAN}")
+
+
+def test_a_page_that_takes_long_is_kept_for_nine_times_as_long() -> None:
+    clock, made = VirtualClock(start=1000.0), iter("12345")
+
+    def make_page() -> str:
+        clock.advance(7.0)
+        return f"<p>{next(made)}"
+
+    def seen(seconds: float) -> str:
+        clock.advance(seconds)
+        return visit(server)[2]
+
+    with serving(make_page, clock=clock.monotonic) as server:
+        assert [seen(after) for after in (0.0, 0.0, 31.5, 31.0, 0.5, 62.5, 3600.0)] == [
+            *("<p>1", "<p>1", "<p>1", "<p>1"),  # at 62.5 seconds, of 63
+            *("<p>2", "<p>2"),
+            "<p>3",
+        ]
 
 
 def test_nothing_is_kept_and_nobody_frames_it() -> None:

@@ -20,12 +20,14 @@ LINES = [row(f"n{number}", named(f"n{number}"), count("calls", number)) for numb
         (figure("f", None, "unknown"), "", "unknown"),
         (count("f", 12_345), "12345", "12,345"),
         (tokens("f", 12_345), "12345", "12.3k"),
+        (tokens("f", 12_345, estimated=2), "12345", "~12.3k"),
+        (tokens("f", 0, estimated=2), "0", "0"),
         (tokens("f", None), "", "unknown"),
         (share("f", 1, 4), "0.25", "25.0%"),
         (share("f", 0, 0), "", "unknown"),
         (cost(Totals(cost=Decimal("1.5")), digits=2), "1.5", "$1.50"),
-        (cost(Totals(cost=Decimal("1.5"), unpriced=1), digits=2), "1.5", "$1.50"),
-        (cost(Totals(unpriced=1), digits=2), "0", "unknown"),
+        (cost(Totals(cost=Decimal("1.5"), unpriced=1), digits=2), "1.5", "\N{GREATER-THAN OR EQUAL TO}$1.50"),
+        (cost(Totals(unpriced=1), digits=2), "", "unknown"),
     ],
 )
 def test_a_figure_is_exact_beside_what_is_shown(made: Markup, value: str, shown: str) -> None:
@@ -72,6 +74,10 @@ def test_no_name_is_no_name() -> None:
     page = Page(named(None, element("b", "below"), Markup(""), otherwise="no user"))
     assert page.text == "no userbelow"
     assert len(page.all("small")) == 1
+
+
+def test_an_empty_name_is_seen() -> None:
+    assert Page(named("", otherwise="no user")).text == '""'
 
 
 def test_facts_may_have_a_chart() -> None:
