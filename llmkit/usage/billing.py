@@ -23,7 +23,7 @@ def cost_of(record: CallRecord) -> Decimal | None:
     Nothing for an answer from a cache. The price is that of the model which has answered, or else of the one asked, at
     the server that was asked and in the tier that it names. Needs the extra: pip install "llmkit[prices]".
     """
-    if record.from_cache:
+    if record.from_cache and not record.total_tokens:  # else an earlier pass through the stack was billed
         return _NOTHING
     if record.input_tokens is None and record.audio_seconds is None:
         return None
