@@ -26,7 +26,7 @@ async def run(ledger: LedgerSink) -> None:
     with llmkit.tags(user="alice", feature="search"), track_usage() as used:
         await ask(client, "gpt-4o", "Name a colour.")
         await ask(client, "gpt-4o", "Name a colour.")  # from the cache
-    print(f"alice: {used.usage.calls} calls, {used.usage.total_tokens:,} tokens, {used.usage.cost} USD")
+    print(f"alice: {used.usage.calls} calls, {used.usage.total_tokens:,} tokens, {used.usage.cost} USD", flush=True)
     with llmkit.tags(user="bob", feature="chat"):
         await ask(client, "gpt-4o-mini", "Name a river.")  # the second attempt
         await ask(client, "nobodys-own", "Name a tree.")  # no price is known

@@ -561,6 +561,15 @@ async def test_a_background_stream_that_is_cut_is_billed_when_it_is_fetched() ->
     assert (record.complete, record.estimated, record.total_tokens) == (False, False, None)
 
 
+async def test_of_a_cut_stream_whose_prompt_is_at_the_server_nothing_is_made_up() -> None:
+    response = {"id": "resp_cut", "object": "response", "status": "in_progress", "output": []}
+    begun = {"type": "response.created", "sequence_number": 0, "response": response}
+    client, _, records = clients(Body([sse(begun, done=False)]))
+    _ = [event async for event in await client.responses.create(model="gpt-4o", conversation="conv_1", stream=True)]
+    record = only(records)
+    assert (record.complete, record.estimated, record.total_tokens) == (False, False, None)
+
+
 async def test_the_choices_of_a_stream_are_captured_apart() -> None:
     records: list[CallRecord] = []
     body = Body([sse(delta("A"), delta("a", index=1), delta("B"), delta("b", index=1))])
